@@ -1,0 +1,105 @@
+# Everything runs in .venv, which every target that needs it makes first. Only system-deps needs root.
+# `make help` prints the lines that begin with two hashes.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.svmlab-setup
+
+NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
+# What `make lab` opens: the first notebook, or the folder while there is none.
+FIRST := $(firstword $(sort $(wildcard notebooks/00_*.ipynb)) notebooks)
+DEMO_PLOT := out/first-migration.png
+SYSTEM_PACKAGES := python3-venv chromium fonts-dejavu-core
+
+PYTEST := $(BIN)/python -m pytest
+NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
+  $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
+
+.PHONY: help setup lab demo test lint format notebooks bench lock system-deps clean
+
+## help: print this list (also plain `make`)
+help:
+	@awk '/^## [a-z-]+: / { name = $$2; sub(/^## [a-z-]+: /, ""); printf "make %-13s%s\n", substr(name, 1, length(name) - 1), $$0 }' $(firstword $(MAKEFILE_LIST))
+
+## setup: make .venv, install the locked packages and svmlab itself (editable); the targets below do it when needed
+setup: $(STAMP)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: svmlab needs Python 3.11 or newer as '$(PYTHON)'. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "make: '$(PYTHON)' has no venv module. Debian and Ubuntu have it in the package python3-venv:" >&2; \
+	  echo "make: run 'make system-deps' as root, or install it yourself, then try again." >&2; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing the locked packages into $(VENV) (a minute or two the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# The build tool is in the lock too, so nothing unpinned is fetched for the package itself.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# matplotlib's first import may write a note about its font cache to stderr, which would be a cell's output.
+	@$(BIN)/python -c 'import matplotlib.font_manager' 2>/dev/null
+	@touch $@
+
+## lab: open JupyterLab on the course
+lab: setup
+	@# Jupyter refuses to run as root (containers) unless it is told to.
+	@test "$$(id -u)" -ne 0 || root=--allow-root; exec $(BIN)/python -m jupyterlab $$root $(LAB_ARGS) $(FIRST)
+
+## demo: run the first scenario: step table, timeline in words, picture in out/
+demo: setup
+	@mkdir -p $(dir $(DEMO_PLOT))
+	@$(BIN)/svmlab run data/scenarios/first-migration.toml --plot $(DEMO_PLOT)
+
+## test: run all tests, then execute every notebook and compare each cell's output
+test: setup
+	$(PYTEST)
+	@test -n "$(NOTEBOOKS)" || { echo "make: no notebook found; run 'make notebooks'" >&2; exit 1; }
+	@# A learner's progress must not change what a cell prints: the notebooks get an empty state folder.
+	@state=$$(mktemp -d) && trap 'rm -rf "$$state"' EXIT && echo "$(NBVAL) $(NOTEBOOKS)" && \
+	  SVMLAB_STATE="$$state" MPLBACKEND= $(NBVAL) $(NOTEBOOKS)
+
+## lint: check style, formatting and types
+lint: setup
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+
+## format: format the code and mend what ruff can mend
+format: setup
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
+
+## notebooks: build learner and solution notebooks from notebooks/source
+notebooks: setup
+	$(BIN)/python -m svmlab.course.build
+
+## bench: measure svmlab itself
+bench: setup
+	$(BIN)/svmlab bench all
+
+## lock: bring requirements.lock up to date with pyproject.toml (UPGRADE=1: take newer versions)
+lock: setup
+	$(BIN)/python -m uv pip compile pyproject.toml --universal --generate-hashes --extra lab --extra test \
+	  --custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links --quiet \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+
+## system-deps: install the system packages (venv, Chromium for the browser tests, fonts); needs root
+system-deps:
+	@command -v apt-get >/dev/null || { \
+	  echo "make: no apt-get here; install the equivalents of: $(SYSTEM_PACKAGES)" >&2; exit 1; }
+	@test "$$(id -u)" -eq 0 || { echo "make: this target needs root. Try: sudo make system-deps" >&2; exit 1; }
+	apt-get update
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES)
+
+## clean: remove caches, build leftovers and out/; .venv stays
+clean:
+	rm -rf build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

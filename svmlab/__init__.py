@@ -1,0 +1,54 @@
+"""A laboratory for GPU shared virtual memory: the Linux AMD KFD SVM driver as a simulation.
+
+``import svmlab as sl`` loads nothing heavy; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from svmlab.errors import DriverError as DriverError
+    from svmlab.errors import InputError as InputError
+    from svmlab.errors import SvmError as SvmError
+    from svmlab.hardware.machine import Machine as Machine
+    from svmlab.mm.span import Span as Span
+    from svmlab.svm.behaviour import Behaviour as Behaviour
+    from svmlab.svm.process import Process as Process
+    from svmlab.trace.why import why as why
+    from svmlab.views import describe as describe
+    from svmlab.views import pagemap as pagemap
+    from svmlab.views import show as show
+    from svmlab.views import timeline as timeline
+
+TABLE: dict[str, tuple[str, str]] = {
+    "Process": ("svmlab.svm.process", "a process on a simulated machine: what you hold"),
+    "Machine": ("svmlab.hardware.machine", "GPUs, their memory, hives and links"),
+    "Behaviour": ("svmlab.svm.behaviour", "which version of the driver runs"),
+    "Span": ("svmlab.mm.span", "bytes of an address space"),
+    "show": ("svmlab.views", "draw a view and print its text twin"),
+    "describe": ("svmlab.views", "a view in one to three sentences"),
+    "timeline": ("svmlab.views", "view: what happened when"),
+    "pagemap": ("svmlab.views", "view: where pages are and who maps them"),
+    "why": ("svmlab.trace.why", "the chain of causes of an event"),
+    "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
+    "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),
+    "InputError": ("svmlab.errors", "input that cannot be used"),
+}
+"""Every public name: where it lives and what it is."""
+
+__all__ = ["__version__"]
+__all__ += list(TABLE)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("svmlab")
+    if name not in TABLE:
+        raise AttributeError(f"svmlab has no name {name!r}; it has {', '.join(TABLE)}")
+    return getattr(import_module(TABLE[name][0]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,178 @@
+"""One GPU as one process sees it: its page table, its queues, and the work that runs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+import simpy
+
+from svmlab.errors import MemoryExceptionError
+from svmlab.hardware.memory import Pfns
+from svmlab.hardware.page_column import PageColumn
+from svmlab.hardware.world import Blocking, World
+
+__all__ = ["GpuEntries", "ProcessDevice", "PteFlag", "Touching"]
+
+
+class PteFlag(IntFlag):
+    """Bits of a GPU page table entry (AMDGPU_PTE_*); the memory type stands in the two bits above."""
+
+    VALID = 1
+    SYSTEM = 2
+    SNOOPED = 4
+    READABLE = 8
+    WRITEABLE = 16
+    EXECUTABLE = 32
+
+
+MTYPE_SHIFT = 6
+GpuEntries = Pfns
+"""Frames that a GPU's page table names, shape ``(pages,)``."""
+
+
+@dataclass(slots=True, eq=False)
+class Touching:
+    """Work that touches a run of mapped pages in address order, at a steady pace.
+
+    Attributes:
+        page, npages: the run.
+        page_ns: time for each page.
+        begun_ns: when it started.
+        apply: moves the bytes of the pages ``first`` to ``last``.
+        done: pages whose bytes have moved.
+    """
+
+    page: int
+    npages: int
+    page_ns: int
+    begun_ns: int
+    apply: Callable[[int, int], None]
+    done: int = 0
+
+    def settle(self, now_ns: int) -> None:
+        """Move the bytes of every page whose time has come, through the page table as it is now."""
+        due = min(self.npages, (now_ns - self.begun_ns) // self.page_ns if self.page_ns else self.npages)
+        if due > self.done:
+            self.apply(self.page + self.done, self.page + due - 1)
+            self.done = due
+
+
+class ProcessDevice:
+    """One GPU opened by one process (struct kfd_process_device).
+
+    Attributes:
+        gpu: GPU index.
+        frames: the frame each page is mapped to, ``uint32``, 0 where nothing is mapped.
+        flags: ``PteFlag`` bits and memory type of each page, ``uint8``.
+        evictions: how many times its queues were stopped and not resumed yet; they run at 0.
+        queues: ids of its user queues, oldest first.
+        dead: a memory exception has killed its queues for good.
+    """
+
+    def __init__(self, world: World, gpu: int) -> None:
+        self.world, self.gpu = world, gpu
+        self.frames = PageColumn(np.uint32)
+        self.flags = PageColumn(np.uint8)
+        self.evictions = 0
+        self.queues: list[int] = []
+        self.dead = False
+        self._next_queue = 1
+        self._touching: list[Touching] = []
+        self._interrupt = world.event()
+        self._resumed = world.event()
+
+    @property
+    def running(self) -> bool:
+        """Whether its queues may run."""
+        return self.evictions == 0 and not self.dead
+
+    def create_queue(self) -> int:
+        """Open one more user queue; returns its id."""
+        self.queues.append(self._next_queue)
+        self._next_queue += 1
+        return self.queues[-1]
+
+    def accessible(self, page: int, last: int, *, write: bool) -> int:
+        """How many pages from ``page`` on the GPU can access without a fault, up to ``last`` and the end of the block."""
+        need = PteFlag.VALID | (PteFlag.WRITEABLE if write else PteFlag.READABLE)
+        _, view = next(self.flags.blocks(page, last))
+        if not view[0] & PteFlag.VALID:
+            return 0
+        bad = np.flatnonzero((view & need) != need)
+        return int(bad[0]) if len(bad) else len(view)
+
+    def map(self, start: int, pfns: Pfns, flags: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
+        """Write entries for ``len(pfns)`` pages from ``start`` on; flags 0 means unmapped."""
+        self.settle()
+        self.frames.set(start, np.where(flags != 0, pfns, 0))
+        self.flags.set(start, flags)
+        self._wake(interrupt=True)
+
+    def unmap(self, start: int, last: int) -> None:
+        """Clear the entries of a span."""
+        self.settle()
+        self.frames.clear(start, last)
+        self.flags.clear(start, last)
+        self._wake(interrupt=True)
+
+    def stop(self) -> None:
+        """Stop the queues once more (evict_process_queues); the first stop halts the work."""
+        self.settle()
+        self.evictions += 1
+        self._wake(interrupt=True)
+
+    def resume(self) -> None:
+        """Undo one stop; the last one lets the work go on (restore_process_queues)."""
+        self.evictions -= 1
+        if self.running:
+            self._wake(interrupt=False)
+
+    def kill(self) -> None:
+        """A memory exception: the queues never run again."""
+        self.settle()
+        self.dead = True
+        self._wake(interrupt=True)
+        self._wake(interrupt=False)
+
+    def settle(self) -> None:
+        """Bring the bytes of work in flight up to date, before anybody changes what it sees."""
+        for touching in self._touching:
+            touching.settle(self.world.now)
+
+    def until_running(self) -> Blocking[None]:
+        """Sleep while the queues are stopped.
+
+        Raises:
+            MemoryExceptionError: they were killed.
+        """
+        while not self.running:
+            if self.dead:
+                raise MemoryExceptionError(
+                    f"the queues of gpu{self.gpu} were killed by an earlier memory exception", hint="a new process"
+                )
+            yield self._resumed
+
+    def touch(self, touching: Touching) -> Blocking[int]:
+        """Run work on pages until it is done, the queues stop, or the page table changes.
+
+        Returns:
+            How many pages it got through.
+        """
+        self._touching.append(touching)
+        try:
+            finished = self.world.delay(touching.page_ns * touching.npages)
+            yield simpy.AnyOf(self.world.env, [finished, self._interrupt])
+            touching.settle(self.world.now)
+        finally:
+            self._touching.remove(touching)
+        return touching.done
+
+    def _wake(self, *, interrupt: bool) -> None:
+        if interrupt:
+            event, self._interrupt = self._interrupt, self.world.event()
+        else:
+            event, self._resumed = self._resumed, self.world.event()
+        event.succeed()

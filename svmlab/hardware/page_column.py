@@ -1,0 +1,144 @@
+"""One value for each page of a virtual address space: what every page table here is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BLOCK_PAGES", "PageColumn"]
+
+BLOCK_PAGES = 1 << 16
+"""Bulk work goes by blocks of at most this many pages, aligned to it, so that transients stay in the cache."""
+_FIRST_LOOK = 64
+_LOOK_FURTHER = 16
+
+Values = npt.NDArray[Any]
+
+
+class PageColumn:
+    """A sparse column over all virtual pages; pages nobody wrote hold 0 and cost nothing.
+
+    Args:
+        dtype: numpy type of one value.
+
+    >>> column = PageColumn(np.uint32)
+    >>> column.set(BLOCK_PAGES - 1, np.array([7, 8]))
+    >>> column.get(BLOCK_PAGES - 2, BLOCK_PAGES + 1).tolist()
+    [0, 7, 8, 0]
+    """
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self._chunks: dict[int, Values] = {}
+        self._empty = _zeros(np.dtype(dtype))
+
+    def blocks(self, start: int, last: int, *, write: bool = False) -> Iterator[tuple[int, Values]]:
+        """Views of the values of pages ``start`` to ``last``, block by block.
+
+        Args:
+            start: first page.
+            last: last page, inclusive.
+            write: make the pages' storage so that the views can be written.
+
+        Yields:
+            First page and view of each block, in address order.
+        """
+        while start <= last:
+            number = start // BLOCK_PAGES
+            chunk = self._chunks.get(number)
+            if chunk is None:
+                chunk = self._make(number) if write else self._empty
+            yield start, chunk[start - number * BLOCK_PAGES : last + 1 - number * BLOCK_PAGES]
+            start = (number + 1) * BLOCK_PAGES
+
+    def stored(self, start: int = 0, last: int | None = None) -> Iterator[tuple[int, Values]]:
+        """Writable views of those blocks of pages ``start`` to ``last`` (default: of all) that have storage.
+
+        Yields:
+            First page and view of each, in address order. What has no storage holds zeros.
+        """
+        last = max(self._chunks, default=0) * BLOCK_PAGES + BLOCK_PAGES - 1 if last is None else last
+        asked = range(start // BLOCK_PAGES, last // BLOCK_PAGES + 1)
+        fewer, more = (asked, self._chunks) if len(asked) < len(self._chunks) else (self._chunks, asked)
+        for number in sorted(number for number in fewer if number in more):
+            first = number * BLOCK_PAGES
+            begin = max(0, start - first)
+            yield first + begin, self._chunks[number][begin : last + 1 - first]
+
+    def view(self, page: int, last: int) -> Values:
+        """The values from ``page`` to ``last``, or to the end of the block, without making storage."""
+        return next(self.blocks(page, last))[1]
+
+    def leading(self, page: int, last: int, test: Callable[[Values], npt.NDArray[np.bool_]]) -> int:
+        """How many pages from ``page`` on pass a test, up to ``last`` and the end of the block.
+
+        The look ahead grows with what it finds, so that a run costs what it is long, not what the block is long.
+
+        Args:
+            page: where to begin.
+            last: last page to look at, inclusive.
+            test: tells of values whether each of them passes.
+        """
+        values = self.view(page, last)
+        done, step = 0, _FIRST_LOOK
+        while done < len(values):
+            failed = ~test(values[done : done + step])
+            if failed.any():
+                return done + int(failed.argmax())
+            done, step = done + step, step * _LOOK_FURTHER
+        return len(values)
+
+    def get(self, start: int, last: int) -> Values:
+        """The values of pages ``start`` to ``last`` as a copy, shape ``(last - start + 1,)``."""
+        if start <= last and start // BLOCK_PAGES == last // BLOCK_PAGES:
+            return self.view(start, last).copy()
+        values = np.zeros(last + 1 - start, self._empty.dtype)
+        for page, view in self.stored(start, last):
+            values[page - start : page - start + len(view)] = view
+        return values
+
+    def at(self, page: int) -> int:
+        """The value of one page."""
+        chunk = self._chunks.get(page // BLOCK_PAGES)
+        return 0 if chunk is None else int(chunk[page % BLOCK_PAGES])
+
+    def put(self, page: int, value: int) -> None:
+        """Set the value of one page."""
+        for _, view in self.blocks(page, page, write=True):
+            view[0] = value
+
+    def set(self, start: int, values: Values) -> None:
+        """Set the values of ``len(values)`` pages from ``start`` on; zeros make no storage."""
+        for page, view in self.blocks(start, start + len(values) - 1):
+            part = values[page - start : page - start + len(view)]
+            if page // BLOCK_PAGES in self._chunks:
+                view[:] = part
+            elif part.any():
+                self._make(page // BLOCK_PAGES)[page % BLOCK_PAGES :][: len(part)] = part
+
+    def clear(self, start: int, last: int) -> None:
+        """Set pages ``start`` to ``last`` to 0; blocks that are wholly among them lose their storage."""
+        for page, view in list(self.stored(start, last)):
+            if len(view) == BLOCK_PAGES:
+                del self._chunks[page // BLOCK_PAGES]
+            else:
+                view[:] = 0
+
+    def pages(self) -> Iterator[tuple[int, Values]]:
+        """First page and values of every block that has storage, in address order."""
+        return self.stored()
+
+    def _make(self, number: int) -> Values:
+        chunk = self._chunks[number] = np.zeros(BLOCK_PAGES, self._empty.dtype)
+        return chunk
+
+
+@cache
+def _zeros(dtype: np.dtype[Any]) -> Values:
+    """The block that stands for every one without storage."""
+    zeros = np.zeros(BLOCK_PAGES, dtype)
+    zeros.flags.writeable = False
+    return zeros

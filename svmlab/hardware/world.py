@@ -1,0 +1,73 @@
+"""Virtual time and the tasks that share it: one SimPy environment for each machine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+import simpy
+
+from svmlab.log import Log, Task
+
+__all__ = ["Blocking", "TaskProcess", "World"]
+
+T = TypeVar("T")
+Blocking = Generator[simpy.Event, Any, T]
+"""What a mechanism that may sleep is: a generator to be run with ``yield from`` inside a task."""
+
+
+class TaskProcess(simpy.Process):
+    """A SimPy process that knows which task of the log it is."""
+
+    task: Task
+
+
+class World:
+    """Virtual time in integer nanoseconds, the tasks that run in it, and the log they write.
+
+    Attributes:
+        env: the SimPy environment.
+        log: the one log of the machine.
+    """
+
+    def __init__(self) -> None:
+        self.env = simpy.Environment(initial_time=0)
+        self.log = Log(clock=lambda: self.now, active=self._active)
+
+    @property
+    def now(self) -> int:
+        """Virtual time in ns."""
+        return self.env.now  # type: ignore[return-value]  # only integer delays are ever scheduled
+
+    def spawn(self, name: str, work: Blocking[Any], *, pid: int, cause: int | None = None) -> TaskProcess:
+        """Start a task that goes on concurrently.
+
+        Args:
+            name: who it is, in the log.
+            work: the mechanism it runs.
+            pid: the process it works for.
+            cause: the event that started it; default: what the running task follows from.
+        """
+        process = TaskProcess(self.env, work)
+        process.task = self.log.new_task(name, pid=pid, cause=self.log.task.cause if cause is None else cause)
+        return process
+
+    def delay(self, ns: int) -> simpy.Event:
+        """An event that happens ``ns`` from now."""
+        return self.env.timeout(int(ns))
+
+    def event(self) -> simpy.Event:
+        """An event that happens when somebody says so."""
+        return self.env.event()
+
+    def inside_a_task(self) -> bool:
+        """Whether the caller runs inside the simulation."""
+        return self.env.active_process is not None
+
+    def _active(self) -> Task | None:
+        process = self.env.active_process
+        return process.task if isinstance(process, TaskProcess) else None
+
+    def emit(self, name: str, start: int = -1, last: int = -1, **fields: Any) -> int:
+        """Append an event to the log; see ``Log.emit``."""
+        return self.log.emit(name, start, last, **fields)

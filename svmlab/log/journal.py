@@ -1,0 +1,297 @@
+"""The append-only columnar log: every state change of a simulation is one row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from svmlab.errors import InputError
+from svmlab.log.events import EVENTS, FIELD_SLOTS, KINDS, EventKind
+
+__all__ = ["Event", "Log", "Task"]
+
+Column = npt.NDArray[np.int64]
+
+_HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
+_WIDTH = len(_HEAD) + FIELD_SLOTS
+_NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
+_FLUSH_ROWS = 4096
+
+
+@dataclass(slots=True)
+class Task:
+    """Somebody who does things: a thread of the application, a worker of the kernel, work on a queue.
+
+    Attributes:
+        id: its number in ``Log.tasks``.
+        name: ``"app"``, ``"restore worker"``, ``"gpu0 queue 1"``, ...
+        pid: the process it works for.
+        cause: id of the event that what it does now follows from (-1: nothing).
+        held: the locks it holds, in the order it took them.
+    """
+
+    id: int
+    name: str
+    pid: int
+    cause: int = -1
+    held: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the log, as a value.
+
+    Attributes:
+        id: its row number.
+        time_ns: virtual time; rows of the copy engine carry the engine's time, which may lie ahead of the row before.
+        kind: its row of the event table.
+        task: who did it.
+        cause: id of the event that led to it, -1 for none.
+        pid: the process it belongs to.
+        start, last: the pages it is about, inclusive; -1 when there are none.
+        text: a name or a reason, or an empty text.
+        fields: its fields by name.
+    """
+
+    id: int
+    time_ns: int
+    kind: EventKind
+    task: Task
+    cause: int
+    pid: int
+    start: int
+    last: int
+    text: str
+    fields: dict[str, int]
+    log: Log
+
+    @property
+    def name(self) -> str:
+        """The name of its kind."""
+        return self.kind.name
+
+    @property
+    def npages(self) -> int:
+        """How many pages ``start`` to ``last`` are; 0 when there are none."""
+        return self.last - self.start + 1 if self.start >= 0 else 0
+
+    def __str__(self) -> str:
+        return self.log.tell(self)
+
+
+class Log:
+    """What happened, in order of emission.
+
+    Rows are appended and never changed; counters, timelines and exports are derived from its columns. A row knows its
+    task and the event that led to it (``cause``), so that ``why`` can walk back.
+
+    Args:
+        clock: tells the virtual time in ns.
+        active: tells the task that runs now.
+        tell: writes an event as one line of text; default: the event table's template without names of GPUs.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int] = lambda: 0,
+        active: Callable[[], Task | None] = lambda: None,
+        tell: Callable[[Event], str] | None = None,
+    ) -> None:
+        self.clock, self.active = clock, active
+        self.tell: Callable[[Event], str] = tell or (lambda event: f"{event.name} {event.text}".strip())
+        self.tasks: list[Task] = []
+        self.strings: list[str] = [""]
+        self._string_ids: dict[str, int] = {"": 0}
+        self._pending: list[tuple[int, ...]] = []
+        self._chunks: list[Column] = []
+        self._flushed = 0
+        self._joined: Column | None = None
+        self.root = self.new_task("machine", pid=0)
+
+    def new_task(self, name: str, *, pid: int, cause: int = -1) -> Task:
+        """Register somebody who will emit events."""
+        task = Task(len(self.tasks), name, pid, cause)
+        self.tasks.append(task)
+        return task
+
+    @property
+    def task(self) -> Task:
+        """The task that runs now; the machine itself outside of every task."""
+        return self.active() or self.root
+
+    @contextmanager
+    def because(self, event: int) -> Iterator[int]:
+        """Everything the running task emits inside follows from ``event``."""
+        task = self.task
+        before, task.cause = task.cause, event
+        try:
+            yield event
+        finally:
+            task.cause = before
+
+    def emit(
+        self,
+        name: str,
+        start: int = -1,
+        last: int = -1,
+        *,
+        text: str = "",
+        time_ns: int | None = None,
+        pid: int | None = None,
+        cause: int | None = None,
+        **fields: int,
+    ) -> int:
+        """Append one event.
+
+        Args:
+            name: its kind, a name of the event table.
+            start, last: the pages it is about, inclusive.
+            text: a name or reason.
+            time_ns: its time; default: now.
+            pid: the process it belongs to; default: the running task's.
+            cause: the event that led to it; default: what the running task follows from.
+            fields: the kind's fields; a missing one is 0.
+
+        Returns:
+            The id of the event.
+
+        Raises:
+            KeyError: the table has no such kind.
+            InputError: the kind has no such field.
+        """
+        number = _NUMBER[name]
+        names = KINDS[number].fields
+        values = [fields.get(title, 0) for title in names]
+        if len(fields) > len(names) or not fields.keys() <= set(names):
+            raise InputError(f"event {name} has no field {sorted(set(fields) - set(names))}", allowed=", ".join(names))
+        task = self.active() or self.root
+        row = (
+            self.clock() if time_ns is None else time_ns,
+            number,
+            task.id,
+            task.cause if cause is None else cause,
+            task.pid if pid is None else pid,
+            start,
+            last,
+            self._intern(text) if text else 0,
+            *values,
+            *(0,) * (FIELD_SLOTS - len(values)),
+        )
+        pending = self._pending
+        pending.append(row)
+        self._joined = None
+        if len(pending) >= _FLUSH_ROWS:
+            self._flush()
+        return self._flushed + len(self._pending) - 1
+
+    def extend(self, name: str, times_ns: Column, start: Column, last: Column, **fields: Column | int) -> None:
+        """Append many events of one kind at once, one for each element of ``times_ns``.
+
+        Args:
+            name: their kind.
+            times_ns, start, last: their times and pages, arrays of one shape ``(n,)``.
+            fields: the kind's fields, arrays of that shape or a value that all share.
+        """
+        self._flush()
+        task = self.task
+        rows = np.zeros((len(times_ns), _WIDTH), np.int64)
+        rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4] = (
+            times_ns, _NUMBER[name], task.id, task.cause, task.pid)
+        rows[:, 5], rows[:, 6] = start, last
+        for slot, title in enumerate(EVENTS[name].fields):
+            rows[:, len(_HEAD) + slot] = fields.get(title, 0)
+        self._append(rows)
+
+    def column(self, name: str) -> Column:
+        """One column as an array of shape ``(events,)``: time, kind, task, cause, pid, start, last or text."""
+        return self._rows()[:, _HEAD.index(name)]
+
+    def select(self, name: str, *, since: int = 0, pid: int | None = None) -> npt.NDArray[np.intp]:
+        """Ids of the events of one kind, from event ``since`` on, of one process or of all."""
+        rows = self._rows()[since:]
+        hit = rows[:, 1] == _NUMBER[name]
+        if pid is not None:
+            hit &= rows[:, 4] == pid
+        return np.flatnonzero(hit) + since
+
+    def field(self, name: str, title: str, ids: npt.NDArray[np.intp] | None = None) -> Column:
+        """One field of the events of one kind (of all of them, or of ``ids``), as an array."""
+        slot = len(_HEAD) + EVENTS[name].fields.index(title)
+        return self._rows()[self.select(name) if ids is None else ids, slot]
+
+    def kinds_since(self, event: int) -> set[str]:
+        """Names of the kinds of event from number ``event`` on."""
+        if event >= self._flushed:
+            return {KINDS[row[1]].name for row in self._pending[event - self._flushed :]}
+        return {KINDS[number].name for number in np.unique(self._rows()[event:, 1]).tolist()}
+
+    def count(self, name: str, *, since: int = 0, pid: int | None = None) -> int:
+        """How many events of one kind there are."""
+        return len(self.select(name, since=since, pid=pid))
+
+    def events(self, *names: str, since: int = 0, pid: int | None = None) -> list[Event]:
+        """Events as values, in order of emission; only of these kinds if any are named."""
+        rows = self._rows()[since:]
+        hit = np.ones(len(rows), bool)
+        if names:
+            hit = np.isin(rows[:, 1], [_NUMBER[name] for name in names])
+        if pid is not None:
+            hit &= rows[:, 4] == pid
+        return [self[int(i)] for i in np.flatnonzero(hit) + since]
+
+    def __len__(self) -> int:
+        return self._flushed + len(self._pending)
+
+    def __iter__(self) -> Iterator[Event]:
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"the log has {len(self)} events, there is no number {index}")
+        index %= len(self)
+        row: Sequence[int] = self._rows()[index].tolist()
+        kind = KINDS[row[1]]
+        fields = dict(zip(kind.fields, row[len(_HEAD) :], strict=False))
+        return Event(
+            index, row[0], kind, self.tasks[row[2]], row[3], row[4], row[5], row[6], self.strings[row[7]], fields, self
+        )
+
+    def _intern(self, text: str) -> int:
+        number = self._string_ids.get(text)
+        if number is None:
+            number = self._string_ids[text] = len(self.strings)
+            self.strings.append(text)
+        return number
+
+    def _append(self, rows: Column) -> None:
+        if len(rows):
+            self._chunks.append(rows)
+            self._flushed += len(rows)
+            self._joined = None
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        if pending:
+            self._append(np.array(pending, np.int64))
+
+    def _rows(self) -> Column:
+        if self._joined is None or self._pending:
+            self._flush()
+            joined = np.concatenate(self._chunks) if self._chunks else np.zeros((0, _WIDTH), np.int64)
+            self._chunks = [joined] if len(joined) else []
+            self._joined = joined
+        return self._joined
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a log is not pickled; export it instead (svmlab run --trace)")

@@ -1,0 +1,80 @@
+"""HMM: fault a piece of the CPU page table in and look at it, as a driver does before it fills a GPU page table."""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+import numpy.typing as npt
+
+from svmlab.errors import BusError, DriverError
+from svmlab.hardware.injection import Injections
+from svmlab.hardware.memory import FrameFlag
+from svmlab.hardware.world import Blocking
+from svmlab.mm import entries as pte
+from svmlab.mm.address_space import AddressSpace
+from svmlab.mm.fault import accessible, handle_fault
+from svmlab.mm.vma import Vma, VmaKind
+
+__all__ = ["range_fault"]
+
+
+def range_fault(
+    mm: AddressSpace, vma: Vma, start: int, last: int, *, write: bool, owners: frozenset[int], faults: Injections
+) -> Blocking[pte.Entries]:
+    """Fault pages in and return their entries. The caller holds mmap_lock.
+
+    A device page of an owner is reported as it is, even if it may not be written and ``write`` is asked for.
+
+    Args:
+        mm: whose pages.
+        vma: where the pages lie.
+        start: first page.
+        last: last page, inclusive.
+        write: fault them in for stores.
+        owners: GPUs whose device pages may stay where they are (dev_private_owner); others are brought home first.
+        faults: ordered faults (``hmm_fault``).
+
+    Returns:
+        The entries as the walk met them, shape ``(last - start + 1,)``: every page was in RAM or in VRAM of an owner.
+        What changed since, a notifier heard of.
+
+    Raises:
+        DriverError: EFAULT where the VMA cannot be faulted, EPERM where it is read-only and ``write`` is asked for.
+
+    Kernel: hmm_range_fault (mm/hmm.c)
+    """
+    if hit := faults.first("hmm_fault"):
+        raise DriverError(hit.errno, "the HMM walk was told to fail")
+    if vma.kind is VmaKind.DEVICE or not vma.allows(write=False):
+        raise DriverError(errno.EFAULT, f"{vma.name or 'the mapping'} cannot be read")
+    if write and not vma.writable:
+        raise DriverError(errno.EPERM, f"{vma.name or 'the mapping'} is read-only")
+    found = np.zeros(last - start + 1, np.uint32)
+    page = start
+    while page <= last:
+        ready = mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
+        if ready:
+            found[page - start :][:ready] = mm.table.view(page, page + ready - 1)
+            page += ready
+        else:
+            yield from _fault(mm, page, last, write=write)
+    yield mm.world.delay((last - start + 1) * mm.costs.hmm_fault_page_ns)
+    return found
+
+
+def _present(
+    mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]
+) -> npt.NDArray[np.bool_]:
+    pfns = pte.pfn_of(entries)
+    own = (entries & pte.SWAP == 0) & mm.memory.in_vram_of(pfns, owners)
+    if own.any():
+        own &= (mm.memory.flags[np.where(own, pfns, 0)] & FrameFlag.MIGRATING) == 0
+    return own | accessible(mm, entries, write=write)
+
+
+def _fault(mm: AddressSpace, page: int, last: int, *, write: bool) -> Blocking[None]:
+    try:
+        yield from handle_fault(mm, page, last, write=write)
+    except BusError as error:
+        raise DriverError(errno.EFAULT, error.given) from error

@@ -1,0 +1,161 @@
+"""The kernel's locks: fair, free of events while nobody waits, and checked against the kernel's order.
+
+Every lock belongs to a class, and the classes have an order. A task that takes a lock while it holds one of a later
+class could deadlock against a task that does it the other way round; like lockdep, we report that the first time it
+*could* happen, not when it does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+from types import TracebackType
+
+import simpy
+
+from svmlab.errors import LockOrderError
+from svmlab.hardware.world import Blocking, World
+from svmlab.log import Task
+
+__all__ = ["Held", "LockClass", "Mutex", "RwLock"]
+
+
+class LockClass(IntEnum):
+    """Lock classes from the outermost to the innermost."""
+
+    PROCESS_INFO = 1
+    MMAP = 2
+    SVMS = 3
+    MIGRATE_MUTEX = 4
+    MIGRATE_MUTEX_CHILD = 5
+    RESERVATION = 6
+    GTT_WINDOW = 7
+    RANGE = 8
+    RANGE_CHILD = 9
+
+
+class _Lock:
+    """What both kinds share: a class, a name, a queue in order of arrival."""
+
+    __slots__ = ("holders", "kind", "name", "queue", "world", "writing")
+
+    def __init__(self, world: World, kind: LockClass, name: str) -> None:
+        self.world, self.kind, self.name = world, kind, name
+        self.holders: list[Task] = []
+        self.writing = False
+        self.queue: deque[tuple[Task, bool, simpy.Event]] = deque()
+
+    @property
+    def locked(self) -> bool:
+        """Whether somebody holds it."""
+        return bool(self.holders)
+
+    def _check_order(self, task: Task) -> None:
+        for held in task.held:
+            if held.kind >= self.kind:
+                raise LockOrderError(
+                    f"{task.name} takes {self.name} while it holds {held.name}",
+                    allowed=f"{self.kind.name} before {held.kind.name}",
+                    hint="another task that takes them in the kernel's order would deadlock with this one",
+                )
+
+    def _free_for(self, write: bool) -> bool:
+        return not self.holders or not (write or self.writing)
+
+    def _grant(self, task: Task, write: bool) -> None:
+        self.holders.append(task)
+        self.writing = write
+        task.held.append(self)
+
+    def _acquire(self, write: bool) -> Blocking[Held]:
+        task = self.world.log.task
+        self._check_order(task)
+        if self._free_for(write) and not self.queue:
+            self._grant(task, write)
+            return Held(self, task)
+        wait = self.world.emit("lock_wait", text=self.name)
+        begun = self.world.now
+        granted = self.world.event()
+        self.queue.append((task, write, granted))
+        yield granted
+        self.world.emit("lock_acquired", text=self.name, waited_ns=self.world.now - begun, cause=wait)
+        return Held(self, task)
+
+    def _try(self, write: bool) -> Held | None:
+        task = self.world.log.task
+        if self.queue or not self._free_for(write):
+            return None
+        self._grant(task, write)
+        return Held(self, task)
+
+    def release(self, task: Task) -> None:
+        """Give the lock up; whoever waited longest gets it (with the readers right behind a reader)."""
+        self.holders.remove(task)
+        task.held.remove(self)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self.queue and self._free_for(self.queue[0][1]):
+            task, write, granted = self.queue.popleft()
+            self._grant(task, write)
+            granted.succeed()
+
+
+class Held:
+    """A lock that is held; leaving the ``with`` block gives it up."""
+
+    __slots__ = ("lock", "task")
+
+    def __init__(self, lock: _Lock, task: Task) -> None:
+        self.lock, self.task = lock, task
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the lock up before the end of a block, or without one."""
+        self.lock.release(self.task)
+
+    def downgrade(self) -> None:
+        """Turn a write lock into a read lock without letting a writer in between."""
+        self.lock.writing = False
+        self.lock._hand_over()
+
+
+class Mutex(_Lock):
+    """struct mutex: one holder. Used as ``with (yield from mutex.held()): ...``"""
+
+    __slots__ = ()
+
+    def held(self) -> Blocking[Held]:
+        """Wait for the mutex and hold it.
+
+        Raises:
+            LockOrderError: the task holds a lock that the kernel takes after this one.
+        """
+        return self._acquire(write=True)
+
+    def try_held(self) -> Held | None:
+        """Hold the mutex if it is free now."""
+        return self._try(write=True)
+
+
+class RwLock(_Lock):
+    """struct rw_semaphore: many readers or one writer; a waiting writer holds back later readers."""
+
+    __slots__ = ()
+
+    def read(self) -> Blocking[Held]:
+        """Wait for the lock and hold it together with other readers."""
+        return self._acquire(write=False)
+
+    def write(self) -> Blocking[Held]:
+        """Wait for the lock and hold it alone."""
+        return self._acquire(write=True)
+
+    def try_read(self) -> Held | None:
+        """Hold the lock for reading if that needs no waiting."""
+        return self._try(write=False)

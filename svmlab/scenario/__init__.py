@@ -1,0 +1,1 @@
+"""Scenarios: the language of files, how they run, and what they report."""

@@ -1,0 +1,1 @@
+"""The SVM driver: attributes and ranges, policy, migration, eviction and restore, faults."""

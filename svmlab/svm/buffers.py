@@ -1,0 +1,177 @@
+"""VRAM buffers: allocated for a range, shared by its pieces, freed with the last reference."""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+
+from svmlab.errors import DriverError
+from svmlab.hardware.memory import Pfns
+from svmlab.hardware.world import Blocking
+from svmlab.svm.behaviour import option
+from svmlab.svm.driver import Driver, System
+from svmlab.svm.ranges import Range, VramBuffer
+from svmlab.uapi import SYSMEM
+
+__all__ = ["attach", "count_vram_pages", "detach", "drop_reference", "release", "share"]
+
+
+def attach(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
+    """Give a range VRAM on a GPU: what it holds, what it held and others still use, or a new buffer.
+
+    Raises:
+        DriverError: ENOMEM, there is not enough VRAM.
+
+    Kernel: svm_range_vram_node_new (kfd_svm.c)
+    """
+    buffer = range_.buffer
+    if buffer is not None and buffer.gpu == gpu and buffer.references > 0:
+        if not range_.has_vram:
+            buffer.references += 1
+            range_.has_vram = True
+        return buffer
+    if buffer is not None:
+        detach(driver.system, range_)
+    return (yield from _new_buffer(driver, range_, gpu))
+
+
+def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
+    if hit := driver.faults.first("vram_alloc", gpu=gpu):
+        driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, error=hit.errno)
+        raise DriverError(hit.errno, f"VRAM of gpu{gpu} was told to run out")
+    try:
+        yield from driver.behaviour.vram_pressure(driver, range_, gpu)
+        nodes = driver.vrams[gpu].alloc(range_.npages)
+    except DriverError as error:
+        driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, error=error.errno)
+        raise
+    system = driver.system
+    buffer = VramBuffer(system.next_buffer, gpu, driver.pid, nodes, range_.npages, ranges=[range_])
+    buffer.cleared = driver.behaviour.vram_contents()
+    system.next_buffer += 1
+    system.buffers[buffer.number] = buffer
+    range_.buffer, range_.has_vram, range_.offset = buffer, True, 0
+    driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes))
+    yield driver.world.delay(driver.costs.vram_alloc_ns + len(nodes) * driver.costs.vram_alloc_node_ns)
+    return buffer
+
+
+@option("vram_contents", "stale")
+def _stale() -> bool:
+    return False
+
+
+@option("vram_contents", "cleared")
+def _cleared() -> bool:
+    return True
+
+
+def share(range_: Range, piece: Range) -> None:
+    """A piece cut off a range in VRAM, or a clone of it, holds its own reference to the same buffer."""
+    if range_.buffer is not None:
+        piece.buffer, piece.has_vram = range_.buffer, range_.has_vram
+        range_.buffer.references += 1
+        range_.buffer.ranges.append(piece)
+
+
+def drop_reference(system: System, range_: Range) -> None:
+    """The range holds no VRAM any more; it may still point at the buffer that others use.
+
+    Kernel: svm_range_vram_node_free (kfd_svm.c)
+    """
+    if range_.has_vram and range_.buffer is not None:
+        range_.has_vram = False
+        _put(system, range_.buffer, 1)
+
+
+def detach(system: System, range_: Range) -> None:
+    """The range forgets its buffer."""
+    drop_reference(system, range_)
+    if range_.buffer is not None and range_ in range_.buffer.ranges:
+        range_.buffer.ranges.remove(range_)
+    range_.buffer = None
+
+
+def release(driver: Driver, range_: Range) -> None:
+    """The range is freed: what it holds of its buffer goes back.
+
+    Slots: buffer_reference
+    Kernel: svm_range_free (kfd_svm.c)
+    """
+    if range_.buffer is not None and driver.behaviour.buffer_reference(range_):
+        range_.has_vram = False
+        _put(driver.system, range_.buffer, 1)
+    detach(driver.system, range_)
+
+
+@option("buffer_reference", "pointed-at")
+def _whoever_points(range_: Range) -> bool:
+    return True
+
+
+@option("buffer_reference", "held")
+def _whoever_has_vram(range_: Range) -> bool:
+    return range_.has_vram
+
+
+def _put(system: System, buffer: VramBuffer, count: int) -> None:
+    buffer.references -= count
+    if buffer.references > 0 or buffer.number not in system.buffers:
+        return
+    del system.buffers[buffer.number]
+    for range_ in list(buffer.ranges):
+        range_.buffer, range_.has_vram = None, False
+    buffer.ranges.clear()
+    system.vrams[buffer.gpu].free(buffer.nodes)
+    system.world.emit("vram_free", gpu=buffer.gpu, npages=buffer.npages)
+
+
+@option("buffer_life", "ranges")
+def _pages_do_not_count(system: System, pfns: Pfns, taken: bool = False) -> None:
+    """svm_migrate_page_free is empty in the posting."""
+
+
+@option("buffer_life", "pages")
+def _pages_count(system: System, pfns: Pfns, taken: bool = False) -> None:
+    """Every page in VRAM holds a reference to its buffer, from the moment it is taken until it is freed."""
+    numbers, counts = np.unique(system.memory.owner[pfns], return_counts=True)
+    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+        buffer = system.buffers.get(number)
+        if buffer is None:
+            continue
+        if taken:
+            buffer.references += count
+        else:
+            _put(system, buffer, count)
+
+
+@option("vram_pressure", "fail")
+def _no_pressure(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
+    """The allocator alone decides."""
+    yield from ()
+
+
+@option("vram_limit", "none")
+def _no_limit(driver: Driver, range_: Range, gpu: int) -> None:
+    """Nothing is reserved."""
+
+
+@option("vram_limit", "reserve")
+def _reserve(driver: Driver, range_: Range, gpu: int) -> None:
+    """The whole range must fit the VRAM, even if everybody else were evicted (amdgpu_amdkfd_reserve_mem_limit)."""
+    if range_.npages >= driver.vrams[gpu].npages:
+        raise DriverError(errno.ENOSPC, f"{range_.npages} pages do not fit the VRAM of gpu{gpu}")
+
+
+def count_vram_pages(driver: Driver, start: int, last: int) -> int:
+    """Pages of a span that the CPU page table shows in VRAM."""
+    return sum(
+        int(np.count_nonzero(driver.memory.is_device(entries >> np.uint32(2)) & ((entries & 2) == 0)))
+        for _, entries in driver.mm.table.blocks(start, last)
+    )
+
+
+def forget_location(range_: Range) -> None:
+    """The range is in RAM."""
+    range_.actual_loc, range_.vram_pages = SYSMEM, 0

@@ -1,0 +1,133 @@
+"""Work on a GPU's queue: loads and stores through the GPU's own page table, page after page, at a steady pace.
+
+It waits while the queues are stopped, and stops between two pages when they are stopped or the page table changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from svmlab.errors import MemoryExceptionError
+from svmlab.hardware.gpu import ProcessDevice, Touching
+from svmlab.hardware.world import Blocking
+from svmlab.mm.access import Bytes, read_frames, write_frames
+from svmlab.mm.span import Span
+from svmlab.svm.behaviour import option
+from svmlab.svm.driver import Driver
+from svmlab.units import PAGE_SIZE
+
+__all__ = ["gpu_copy", "gpu_read", "gpu_write", "memory_exception"]
+
+_COPY_PAGES = 512
+
+
+def gpu_read(driver: Driver, device: ProcessDevice, span: Span) -> Blocking[Bytes]:
+    """Read bytes with a GPU.
+
+    Returns:
+        The bytes of the span.
+
+    Raises:
+        MemoryExceptionError: a page is not mapped and the fault cannot be served.
+    """
+    out = np.zeros(span.nbytes, np.uint8)
+
+    def move(first: int, last: int) -> None:
+        piece = _part(span, first, last)
+        read_frames(driver.memory, device.frames.get(first, last), piece, out[piece.address - span.address :][: piece.nbytes])
+
+    yield from _run(driver, device, span, move, write=False)
+    return out
+
+
+def gpu_write(driver: Driver, device: ProcessDevice, span: Span, *, data: Bytes | None) -> Blocking[None]:
+    """Write bytes with a GPU, or (without data) touch the pages for writing.
+
+    Raises:
+        MemoryExceptionError: as for reading, or the page is mapped read-only.
+    """
+
+    def move(first: int, last: int) -> None:
+        piece = _part(span, first, last)
+        if data is not None:
+            write_frames(
+                driver.memory, device.frames.get(first, last), piece, data[piece.address - span.address :][: piece.nbytes])
+
+    yield from _run(driver, device, span, move, write=True)
+
+
+def gpu_copy(driver: Driver, device: ProcessDevice, source: Span, target: Span) -> Blocking[None]:
+    """Copy bytes with a GPU, a stretch of up to 2 MiB at a time.
+
+    Raises:
+        MemoryExceptionError: as for reading and writing.
+    """
+    done = 0
+    while done < source.nbytes:
+        size = min(_COPY_PAGES * PAGE_SIZE, source.nbytes - done)
+        data = yield from gpu_read(driver, device, Span(source.address + done, size))
+        yield from gpu_write(driver, device, Span(target.address + done, size), data=data)
+        done += size
+
+
+def _part(span: Span, first: int, last: int) -> Span:
+    start = max(span.address, first * PAGE_SIZE)
+    return Span(start, min(span.address + span.nbytes, (last + 1) * PAGE_SIZE) - start)
+
+
+def _run(
+    driver: Driver, device: ProcessDevice, span: Span, move: Callable[[int, int], None], *, write: bool
+) -> Blocking[None]:
+    """Touch the pages of a span in ascending order.
+
+    1. wait until the queues run
+    2. find the run of pages that the page table allows
+    3. none: take a page fault
+    4. touch them until all are done, the queues stop, or the page table changes
+    """
+    queue = device.queues[-1] if device.queues else 0
+    start = driver.emit("gpu_work_start", span.start, span.last, gpu=device.gpu, queue=queue, write=int(write))
+    page = int(span.start)
+    with driver.log.because(start):
+        while page <= span.last:
+            yield from device.until_running()
+            ready = device.accessible(page, span.last, write=write)
+            if not ready:
+                yield from _fault(driver, device, page, write=write)
+                continue
+            touching = Touching(page, ready, driver.costs.gpu_access_page_ns, driver.now, move)
+            page += yield from device.touch(touching)
+    driver.emit("gpu_work_end", span.start, span.last, gpu=device.gpu, queue=queue, cause=start)
+
+
+def _fault(driver: Driver, device: ProcessDevice, page: int, *, write: bool) -> Blocking[None]:
+    """An access the page table does not allow: fatal with xnack off, up to the driver with xnack on."""
+    yield driver.world.delay(driver.costs.gpu_fault_ns)
+    if device.accessible(page, page, write=write) or not device.running:
+        return
+    if not driver.xnack:
+        memory_exception(driver, device, page, write=write)
+    yield from driver.behaviour.gpu_fault(driver, device, page, write=write)
+
+
+@option("gpu_fault", "fatal")
+def _fatal(driver: Driver, device: ProcessDevice, page: int, *, write: bool) -> Blocking[None]:
+    memory_exception(driver, device, page, write=write)
+    yield from ()
+
+
+def memory_exception(driver: Driver, device: ProcessDevice, page: int, *, write: bool) -> None:
+    """A fatal access: every queue of the process is killed.
+
+    Raises:
+        MemoryExceptionError: always.
+    """
+    driver.emit("memory_exception", page, page, gpu=device.gpu, write=int(write))
+    for each in driver.devices:
+        each.kill()
+    verb = "write to" if write else "read"
+    raise MemoryExceptionError(
+        f"gpu{device.gpu} cannot {verb} page {page:#x}",
+        hint="give the GPU access with set_attr" if not driver.xnack else "why(span) tells what the driver would do")

@@ -1,0 +1,199 @@
+"""Filling GPU page tables: look at what the CPU page table holds, make sure it did not change meanwhile, write entries."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+import numpy as np
+
+from svmlab.errors import DriverError
+from svmlab.hardware.world import Blocking
+from svmlab.mm import entries as pte
+from svmlab.mm.hmm import range_fault
+from svmlab.mm.vma import Vma
+from svmlab.svm import buffers
+from svmlab.svm.behaviour import option
+from svmlab.svm.decision import gpus_of
+from svmlab.svm.driver import Driver
+from svmlab.svm.policy import mapped_gpus
+from svmlab.svm.pte import entry_flags
+from svmlab.svm.ranges import Range
+from svmlab.uapi import UnmapTrigger
+from svmlab.units import PAGE_SHIFT
+
+__all__ = ["Target", "unmap_from_gpus", "validate_and_map", "validate_ram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to map where.
+
+    Attributes:
+        start, last: pages, inclusive.
+        gpus: bits of the GPUs; those that cannot reach the range's VRAM are skipped.
+    """
+
+    start: int
+    last: int
+    gpus: int
+
+
+def validate_and_map(driver: Driver, range_: Range, target: Target | None = None) -> Blocking[None]:
+    """Map a range (or part of it) to GPUs, as it is now. The caller holds mmap_lock and the range's migrate_mutex.
+
+    Args:
+        driver, range_: what to map.
+        target: which part and which GPUs; None: all of it, to the GPUs that ``map_set`` chooses.
+
+    Raises:
+        DriverError: EAGAIN, a page changed meanwhile; EFAULT, EPERM, ENOMEM as the pages cannot be had.
+
+    Slots: map_set, map_source
+    Kernel: svm_range_validate_and_map (kfd_svm.c)
+    """
+    if target is None:
+        target = Target(range_.start, range_.last, driver.behaviour.map_set(driver.situation(range_)))
+    yield from driver.behaviour.map_source(driver, range_, target)
+
+
+@option("map_source", "page-table")
+def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
+    """Map what HMM finds, VMA by VMA.
+
+    1. fault the pages in, for stores where the VMA allows them
+    2. take the range's lock; start over if the page table changed or the range got children
+    3. write the entries of every GPU that reaches the pages
+    """
+    if not target.gpus:
+        return
+    if range_.actual_loc and range_.buffer is None:
+        raise DriverError(errno.EINVAL, f"range {range_.start:#x} is in VRAM but has no buffer")
+    gpus = mapped_gpus(driver.situation(range_), target.gpus)
+    range_.mapping_done = False  # whatever stops us below
+    page = target.start
+    while page <= target.last:
+        vma = driver.mm.vma_at(page)
+        if vma is None:
+            raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
+        last = min(vma.last, target.last)
+        yield from _map_piece(driver, range_, vma, Target(page, last, sum(1 << gpu for gpu in gpus)))
+        page = last + 1
+    range_.mapping_done, range_.validated_ns = True, driver.now
+
+
+def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[None]:
+    if not vma.allows(write=False):
+        yield from unmap_from_gpus(driver, range_, piece, UnmapTrigger.UNMAP_FROM_CPU)
+        return
+    sequence = range_.sequence
+    driver.faulting_task = driver.log.task
+    try:
+        entries = yield from range_fault(
+            driver.mm, vma, piece.start, piece.last, write=vma.writable, owners=_owners(driver, piece.gpus),
+            faults=driver.faults)
+    finally:
+        driver.faulting_task = None
+    with (yield from range_.lock(driver.world).held()):
+        if range_.sequence != sequence or range_.children:
+            raise DriverError(errno.EAGAIN, "the CPU page table changed while the range was being mapped")
+        for gpu in gpus_of(piece.gpus):
+            range_.mapped |= 1 << gpu
+            yield from _write_entries(driver, range_, piece, gpu, entries)
+
+
+def _owners(driver: Driver, gpus: int) -> frozenset[int]:
+    """GPUs whose device pages may stay: the common hive of all that map, or nobody's (the common pgmap owner)."""
+    mapping = gpus_of(gpus)
+    near = [gpu.index for gpu in driver.machine.gpus if all(driver.machine.near(gpu.index, each) for each in mapping)]
+    return frozenset(near if mapping else ())
+
+
+def _write_entries(driver: Driver, range_: Range, piece: Target, gpu: int, entries: pte.Entries) -> Blocking[None]:
+    """One GPU's entries for consecutive pages; waits for the page table update (svm_range_map_to_gpu)."""
+    frames = pte.pfn_of(entries)
+    owners = driver.memory.gpu_of(frames)
+    writable = (entries & pte.WRITE) != 0
+    flags = entry_flags(driver.machine, gpu, owners=owners, writable=writable, flags=range_.flags)
+    duration = driver.costs.map_ns + len(entries) * driver.costs.map_page_ns
+    driver.devices[gpu].map(piece.start, frames, flags)
+    driver.emit("map_to_gpu", piece.start, piece.last, gpu=gpu, npages=len(entries),
+                vram_pages=int(np.count_nonzero(owners >= 0)), duration_ns=duration)
+    yield driver.world.delay(duration)
+
+
+def unmap_from_gpus(driver: Driver, range_: Range, part: Target, trigger: UnmapTrigger) -> Blocking[None]:
+    """Clear the entries of part of a range on the GPUs that map it, and flush their TLBs.
+
+    Kernel: svm_range_unmap_from_gpus (kfd_svm.c)
+    """
+    for gpu in gpus_of(range_.mapped & part.gpus):
+        driver.devices[gpu].unmap(part.start, part.last)
+        driver.emit("unmap_from_gpu", part.start, part.last, gpu=gpu, trigger=trigger)
+        if part.start <= range_.start and part.last >= range_.last:
+            range_.mapped &= ~(1 << gpu)
+        yield driver.world.delay(driver.costs.unmap_ns + driver.costs.tlb_flush_heavy_ns)
+
+
+def validate_ram(driver: Driver, range_: Range) -> Blocking[None]:
+    """Fault a whole range in for stores and keep its page array, as the posting does before it maps RAM.
+
+    Raises:
+        DriverError: EFAULT for a hole or a page in VRAM, EPERM for a read-only VMA.
+
+    Kernel: svm_range_validate_ram (kfd_svm.c)
+    """
+    frames = []
+    page = range_.start
+    while page <= range_.last:
+        vma = driver.mm.vma_at(page)
+        if vma is None:
+            raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
+        last = min(vma.last, range_.last)
+        driver.faulting_task = driver.log.task
+        try:
+            entries = yield from range_fault(
+                driver.mm, vma, page, last, write=True, owners=frozenset(), faults=driver.faults)
+        finally:
+            driver.faulting_task = None
+        frames.append(pte.pfn_of(entries))
+        page = last + 1
+    range_.page_array = np.concatenate(frames)
+
+
+@option("map_source", "buffer")
+def _follow_the_buffer(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
+    """Validate where the range is believed to be, then map its page array or its buffer as one line of pages."""
+    if range_.actual_loc == 0:
+        yield from validate_ram(driver, range_)
+    else:
+        yield from _validate_vram(driver, range_)
+    for gpu in mapped_gpus(driver.situation(range_), target.gpus):
+        if range_.page_array is not None:
+            range_.dma[gpu] = range_.page_array.copy()
+        frames = _line_of_pages(driver, range_, gpu)
+        range_.mapped |= 1 << gpu
+        yield from _write_entries(
+            driver, range_, Target(range_.start, range_.last, target.gpus), gpu, pte.make(frames, write=True))
+    range_.mapping_done = True
+
+
+def _validate_vram(driver: Driver, range_: Range) -> Blocking[None]:
+    """VRAM that migration left is taken as it is; a range without gets cleared VRAM, whatever the CPU holds (D2)."""
+    if range_.has_vram:
+        return
+    gpu = driver.gpu_index(range_.actual_loc)
+    if gpu is None:
+        raise DriverError(errno.EINVAL, f"no GPU has the id {range_.actual_loc:#x}")
+    buffer = yield from buffers.attach(driver, range_, gpu)
+    driver.memory.clear(buffer.place(0, buffer.npages)[0] + np.uint32(driver.memory.vram_base[gpu]))
+
+
+def _line_of_pages(driver: Driver, range_: Range, gpu: int) -> pte.Entries:
+    """The DMA array wins over the buffer, however old it is (X22); the buffer's offset counts as bytes (X23)."""
+    if gpu in range_.dma:
+        return range_.dma[gpu][: range_.npages]
+    if range_.buffer is None:
+        raise DriverError(errno.EINVAL, f"range {range_.start:#x} has neither pages nor VRAM")
+    pages, _ = range_.buffer.place(range_.offset >> PAGE_SHIFT, range_.npages)
+    return pages + np.uint32(driver.memory.vram_base[range_.buffer.gpu])

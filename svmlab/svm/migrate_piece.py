@@ -1,0 +1,226 @@
+"""Moving one piece, the part of a range in one VMA: the six steps that every migration consists of."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from svmlab.errors import DriverError
+from svmlab.hardware.memory import FrameFlag
+from svmlab.hardware.world import Blocking
+from svmlab.mm import migrate_vma
+from svmlab.mm.address_space import AddressSpace
+from svmlab.mm.migrate_vma import MigrateVma
+from svmlab.svm.behaviour import option
+from svmlab.svm.copying import Copying, copy_to_ram, copy_to_vram, wait_for_copies
+from svmlab.svm.driver import Driver
+from svmlab.svm.ranges import Range
+from svmlab.svm.steps import step
+from svmlab.uapi import MigrateTrigger
+
+if TYPE_CHECKING:
+    from svmlab.svm.migration import Piece
+
+__all__ = ["Journey", "piece_to_ram", "piece_to_vram"]
+
+ATTEMPTS = 4
+"""One and three retries: the posting compares with a post-increment."""
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """Where pages are to go, why, and which.
+
+    Attributes:
+        target: 0 for RAM, or a gpu id.
+        trigger: why.
+        start, last: pages, inclusive; None for the whole range.
+        mm: the address space through which they go; None for the range's own (a forked child faults with its own).
+    """
+
+    target: int
+    trigger: MigrateTrigger
+    start: int | None = None
+    last: int | None = None
+    mm: AddressSpace | None = None
+
+    def part_of(self, range_: Range) -> tuple[int, int]:
+        """First and last page of the range that are to go."""
+        return (
+            range_.start if self.start is None else self.start,
+            range_.last if self.last is None else self.last,
+        )
+
+
+def piece_to_vram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[int]:
+    """Move the pages of one piece from RAM to VRAM.
+
+    Returns:
+        How many pages moved.
+
+    Raises:
+        DriverError: what a step failed with; every page is where it was.
+
+    Slots: collect_policy, after_copy, fence_error, refused_pages
+    Kernel: svm_migrate_vma_to_vram (kfd_migrate.c)
+    """
+    args = MigrateVma(driver.mm, piece.vma, piece.start, piece.last - piece.start + 1, from_ram=True)
+    copying = Copying(driver, range_, args, driver.gpu_index(journey.target) or 0)
+    return (yield from _migrate(copying, journey, driver.behaviour.collect_policy, copy_to_vram))
+
+
+def piece_to_ram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[int]:
+    """Move the pages of one piece from VRAM to RAM.
+
+    Returns:
+        How many pages moved.
+
+    Raises:
+        DriverError: what a step failed with; every page is where it was.
+
+    Slots: after_copy, fence_error, home_walk
+    Kernel: svm_migrate_vma_to_ram (kfd_migrate.c)
+    """
+    gpu = driver.gpu_index(range_.actual_loc) or 0
+    args = MigrateVma(
+        journey.mm or driver.mm, piece.vma, piece.start, piece.last - piece.start + 1, from_ram=False, owners=frozenset({gpu}))
+    copying = Copying(driver, range_, args, gpu)
+    moved = yield from _migrate(copying, journey, _one_attempt, copy_to_ram)
+    range_.vram_pages -= moved
+    return moved
+
+
+Collect = Callable[[Driver, MigrateVma], Blocking[None]]
+Copy = Callable[[Copying], Blocking[None]]
+
+
+def _migrate(copying: Copying, journey: Journey, collect: Collect, copy: Copy) -> Blocking[int]:
+    """What both directions share: the events around it, and nothing at all to move."""
+    driver, args, range_ = copying.driver, copying.args, copying.range
+    trip = {"source": range_.actual_loc if journey.target == 0 else 0, "target": journey.target, "trigger": journey.trigger}
+    start = driver.emit(
+        "migrate_start", args.start, args.last, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc, **trip)
+    moved, failed = 0, 0
+    try:
+        with driver.log.because(start):
+            step(driver, 1, args)
+            yield from collect(driver, args)
+            if args.cpages:
+                moved = yield from _move(copying, copy)
+            else:
+                _dma_unmap(driver, args)
+    except DriverError as error:
+        failed = error.errno
+        raise
+    finally:
+        driver.emit("migrate_end", args.start, args.last, npages=moved, error=failed, cause=start, **trip)
+    return moved
+
+
+def _move(copying: Copying, copy: Copy) -> Blocking[int]:
+    """From collected pages to new ones: copy, move the structures, wait for the copies, finalize."""
+    driver, args = copying.driver, copying.args
+    error: DriverError | None = None
+    try:
+        yield from copy(copying)
+        driver.behaviour.refused_pages(driver, args)
+    except DriverError as failure:
+        error = driver.behaviour.after_copy(failure)
+    step(driver, 4, args)
+    driver.emit("migrate_pages", args.start, args.last, npages=int(np.count_nonzero(args.dst)))
+    yield from migrate_vma.pages(args)
+    late = yield from wait_for_copies(copying)
+    error = error or driver.behaviour.fence_error(args, late)
+    step(driver, 5, args)
+    moved = int(np.count_nonzero(args.moved()))
+    migrate_vma.finalize(args)
+    driver.emit("migrate_finalize", args.start, args.last, npages=moved)
+    yield driver.world.delay(args.npages * driver.costs.migrate_finalize_page_ns)
+    copying.range.page_array = None
+    _dma_unmap(driver, args)
+    if error is not None:
+        raise error
+    return moved
+
+
+def _setup(driver: Driver, args: MigrateVma, attempt: int) -> Blocking[None]:
+    """One call of migrate_vma_setup, with its result in the log."""
+    try:
+        yield from migrate_vma.setup(args, driver.faults)
+    except DriverError as error:
+        driver.emit("migrate_setup", args.start, args.last, attempt=attempt, npages=args.npages, error=error.errno)
+        raise
+    driver.emit("migrate_setup", args.start, args.last, attempt=attempt, npages=args.npages, cpages=args.cpages)
+
+
+def _dma_unmap(driver: Driver, args: MigrateVma) -> None:
+    """As many addresses as the piece has pages, however few were mapped (X19)."""
+    driver.emit("dma_unmap", args.start, args.last, npages=args.npages)
+
+
+def _undo(driver: Driver, args: MigrateVma) -> None:
+    """Finalize without destinations puts every page back."""
+    migrate_vma.finalize(args)
+    driver.emit("migrate_finalize", args.start, args.last)
+
+
+@option("collect_policy", "four-attempts")
+def _four_attempts(driver: Driver, args: MigrateVma) -> Blocking[None]:
+    """All pages or none; nothing is done between the attempts, so only a lock held for a moment is cured."""
+    for attempt in range(1, ATTEMPTS + 1):
+        yield from _setup(driver, args, attempt)
+        if args.cpages == args.npages:
+            return
+        missed = args.npages - args.cpages
+        _undo(driver, args)
+    raise DriverError(
+        errno.ENOMEM, f"{missed} of {args.npages} pages could not be collected in {ATTEMPTS} attempts",
+        hint="look for pages that are pinned, in VRAM already, or in use")
+
+
+@option("collect_policy", "partial")
+def _one_attempt(driver: Driver, args: MigrateVma) -> Blocking[None]:
+    """What can be collected moves, the rest stays."""
+    yield from _setup(driver, args, 1)
+
+
+@option("after_copy", "ignored")
+def _ignore(error: DriverError) -> None:
+    """The posting calls the copy step for its side effects only."""
+
+
+@option("after_copy", "returned")
+def _return(error: DriverError) -> DriverError:
+    return error
+
+
+@option("fence_error", "ignored")
+def _ignore_fence(args: MigrateVma, error: DriverError | None) -> None:
+    """The result of the wait is dropped."""
+
+
+@option("fence_error", "returned")
+def _put_back(args: MigrateVma, error: DriverError | None) -> DriverError | None:
+    """Pages whose copy did not finish stay where they were; zeroed pages have nothing to lose."""
+    if error is not None:
+        args.src[args.source_pfns() != 0] &= ~np.uint64(migrate_vma.MIGRATE)
+    return error
+
+
+@option("refused_pages", "others-move")
+def _others_move(driver: Driver, args: MigrateVma) -> None:
+    """The metadata step refuses page by page."""
+
+
+@option("refused_pages", "all-stay")
+def _all_stay(driver: Driver, args: MigrateVma) -> None:
+    """If the metadata step would refuse a page, the whole piece stays; that is no error, but an event."""
+    source = args.source_pfns()
+    if not args.from_ram or not (driver.memory.flags[source] & FrameFlag.FILE).any():
+        return
+    driver.memory.put(args.target_pfns()[args.dst != 0])
+    args.dst[:] = 0
+    driver.say("driver_fallback", "pages of a file cannot live in VRAM: the piece stays in RAM", args.start, args.last)

@@ -1,0 +1,296 @@
+"""Moving ranges: RAM to VRAM, VRAM to RAM, and from one GPU to another. Each mechanism reads as its numbered steps."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from svmlab.errors import DriverError, errno_name
+from svmlab.hardware.world import Blocking
+from svmlab.mm import entries as pte
+from svmlab.mm.address_space import AddressSpace
+from svmlab.mm.fault import handle_fault
+from svmlab.mm.vma import Vma
+from svmlab.svm import buffers
+from svmlab.svm.behaviour import option
+from svmlab.svm.driver import Driver
+from svmlab.svm.mapping import validate_ram
+from svmlab.svm.migrate_piece import Journey, piece_to_ram, piece_to_vram
+from svmlab.svm.ranges import Range
+from svmlab.uapi import SYSMEM, UNDEFINED, MigrateTrigger
+
+__all__ = ["Piece", "ram_to_vram", "to_vram", "trigger_migration", "vram_to_ram"]
+
+
+Mover = Callable[[Driver, Range, Journey], Blocking[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The part of a range that lies in one VMA.
+
+    Attributes:
+        vma: the VMA.
+        start, last: pages, inclusive.
+    """
+
+    vma: Vma
+    start: int
+    last: int
+
+
+def trigger_migration(
+    driver: Driver, range_: Range, *, to_gpu: Mover | None = None, home: Mover | None = None
+) -> Blocking[bool]:
+    """Move a range to where it should be, if it is not there.
+
+    1. decide the best location
+    2. stay, if nothing is asked for or it is there already
+    3. stay, if the range may not leave the host
+    4. to a GPU: make sure its pages can be collected, then move to VRAM
+    5. to RAM: move home
+
+    Args:
+        driver, range_: the range.
+        to_gpu, home: what moves it; default: ``to_vram`` and ``vram_to_ram``.
+
+    Returns:
+        Whether a migration was started (and succeeded).
+
+    Raises:
+        DriverError: what the migration failed with.
+
+    Kernel: svm_range_trigger_migration (kfd_svm.c)
+    """
+    situation = driver.situation(range_)
+    best = driver.behaviour.location_policy(situation)
+    driver.say("decision", best.because, range_.start, range_.last, location=best.location)
+    if best.location == UNDEFINED or driver.behaviour.same_location(best.location, range_.actual_loc):
+        return False
+    if best.location != SYSMEM:
+        if driver.behaviour.host_access_gate(situation):
+            return False
+        yield from driver.behaviour.validate_first(driver, range_)
+        yield from (to_gpu or to_vram)(driver, range_, Journey(best.location, MigrateTrigger.PREFETCH))
+        return True
+    if not driver.behaviour.prefetch_home():
+        return False
+    yield from (home or vram_to_ram)(driver, range_, Journey(SYSMEM, MigrateTrigger.PREFETCH))
+    return True
+
+
+def to_vram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
+    """Move a range (or the part of it that the journey names) to the VRAM of a GPU, from wherever it is.
+
+    Kernel: svm_migrate_to_vram (kfd_migrate.c)
+    """
+    if range_.actual_loc in (SYSMEM, journey.target):
+        yield from ram_to_vram(driver, range_, journey)
+    else:
+        yield from driver.behaviour.gpu_to_gpu(driver, range_, journey)
+
+
+def ram_to_vram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
+    """Move the RAM pages of a range to VRAM.
+
+    1. find the GPU
+    2. find the VMAs the range lies in
+    3. reserve, or allocate, VRAM where that comes first
+    4. move the pieces one after the other
+    5. record where the range is now
+
+    Raises:
+        DriverError: ENODEV for an unknown GPU; EFAULT, ENOMEM, ENOSPC, EINVAL, EIO as the steps fail.
+
+    Slots: hole_in_vmas, vram_limit, vram_alloc, later_piece_fails, record_location
+    Kernel: svm_migrate_ram_to_vram (kfd_migrate.c)
+    """
+    gpu = _device(driver, journey.target)
+    start, last = journey.part_of(range_)
+    pieces = driver.behaviour.hole_in_vmas(driver.mm, start, last)
+    driver.behaviour.vram_limit(driver, range_, gpu)
+    yield from driver.behaviour.vram_alloc(driver, range_, gpu)
+    done: list[Piece] = []
+    moved = 0
+    for piece in pieces:
+        try:
+            moved += yield from piece_to_vram(driver, range_, piece, journey)
+        except DriverError as error:
+            yield from driver.behaviour.later_piece_fails(driver, range_, done, moved, journey)
+            raise error
+        done.append(piece)
+    driver.behaviour.record_location(driver, range_, moved, journey.target)
+
+
+def vram_to_ram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
+    """Move the VRAM pages of a range home.
+
+    1. nothing to do for a range in RAM; find the GPU
+    2. find the VMAs
+    3. move the pieces one after the other
+    4. record where the range is now
+
+    Raises:
+        DriverError: ENODEV for an unknown GPU; EFAULT, ENOMEM, EINVAL, EIO as the steps fail.
+
+    Slots: hole_on_the_way_home, location_home
+    Kernel: svm_migrate_vram_to_ram (kfd_migrate.c)
+    """
+    if range_.actual_loc == SYSMEM:
+        return
+    _device(driver, range_.actual_loc)
+    start, last = journey.part_of(range_)
+    for piece in driver.behaviour.hole_on_the_way_home(journey.mm or driver.mm, start, last):
+        yield from piece_to_ram(driver, range_, piece, journey)
+    driver.behaviour.location_home(driver, range_)
+
+
+def _device(driver: Driver, location: int) -> int:
+    gpu = driver.gpu_index(location)
+    if gpu is None:
+        raise DriverError(errno.ENODEV, f"no GPU has the id {location:#x}")
+    return gpu
+
+
+def _walk(mm: AddressSpace, start: int, last: int) -> tuple[list[Piece], int]:
+    """The pieces from ``start`` up to the first hole, and the page the walk reached."""
+    pieces: list[Piece] = []
+    page = start
+    while page <= last and (vma := mm.vma_at(page)) is not None:
+        pieces.append(Piece(vma, page, min(vma.last, last)))
+        page = pieces[-1].last + 1
+    return pieces, page
+
+
+@option("hole_in_vmas", "stop")
+@option("hole_on_the_way_home", "stop")
+def _stop_at_a_hole(mm: AddressSpace, start: int, last: int) -> list[Piece]:
+    return _walk(mm, start, last)[0]
+
+
+@option("hole_in_vmas", "refuse")
+@option("hole_on_the_way_home", "refuse")
+def _refuse_a_hole(mm: AddressSpace, start: int, last: int) -> list[Piece]:
+    pieces, page = _walk(mm, start, last)
+    if page <= last:
+        raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
+    return pieces
+
+
+@option("vram_alloc", "while-copying")
+def _allocate_later(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
+    """The copy step allocates."""
+    yield from ()
+
+
+@option("vram_alloc", "first")
+def _allocate_first(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
+    yield from buffers.attach(driver, range_, gpu)
+
+
+@option("later_piece_fails", "mixed")
+def _leave_mixed(driver: Driver, range_: Range, done: list[Piece], moved: int, journey: Journey) -> Blocking[None]:
+    """actual_loc keeps its value, whatever moved."""
+    yield from ()
+
+
+@option("later_piece_fails", "partial")
+def _keep_what_moved(driver: Driver, range_: Range, done: list[Piece], moved: int, journey: Journey) -> Blocking[None]:
+    _count_moved(driver, range_, moved, journey.target)
+    yield from ()
+
+
+@option("later_piece_fails", "come-home")
+def _bring_home(driver: Driver, range_: Range, done: list[Piece], moved: int, journey: Journey) -> Blocking[None]:
+    """Earlier pieces go back to RAM; if that fails too the range stays with the GPU and the log has both errors."""
+    arrived = range_.actual_loc
+    _count_moved(driver, range_, moved, journey.target)
+    if not moved or arrived == journey.target:
+        return
+    try:
+        for piece in done:
+            yield from piece_to_ram(driver, range_, piece, Journey(SYSMEM, journey.trigger))
+    except DriverError as error:
+        driver.say("driver_fallback", "pieces of a failed migration could not come home", range_.start, range_.last,
+                   error=error.errno)
+    driver.behaviour.location_home(driver, range_)
+
+
+@option("record_location", "claimed")
+def _all_counts(driver: Driver, range_: Range, moved: int, target: int) -> None:
+    range_.actual_loc = target
+    range_.vram_pages = range_.npages
+
+
+@option("record_location", "counted")
+def _count_moved(driver: Driver, range_: Range, moved: int, target: int) -> None:
+    """The range is on the GPU if any page moved; otherwise its VRAM goes back."""
+    if moved:
+        range_.actual_loc = target
+        range_.vram_pages += moved
+    elif range_.actual_loc == SYSMEM:
+        buffers.drop_reference(driver.system, range_)
+
+
+@option("location_home", "at-once")
+def _home_at_once(driver: Driver, range_: Range) -> None:
+    buffers.drop_reference(driver.system, range_)
+    buffers.forget_location(range_)
+
+
+@option("location_home", "when-empty")
+def _home_when_empty(driver: Driver, range_: Range) -> None:
+    if range_.vram_pages == 0:
+        buffers.drop_reference(driver.system, range_)
+        buffers.forget_location(range_)
+
+
+@option("gpu_to_gpu", "refused")
+def _not_between_gpus(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
+    """The way from RAM is tried, which collects no page in VRAM."""
+    yield from ram_to_vram(driver, range_, journey)
+
+
+@option("gpu_to_gpu", "through-ram")
+def _through_ram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
+    yield from vram_to_ram(driver, range_, Journey(SYSMEM, journey.trigger))
+    if range_.actual_loc != SYSMEM:
+        raise DriverError(errno.EBUSY, "some pages of the range could not come home", hint="unpin them")
+    yield from ram_to_vram(driver, range_, journey)
+
+
+@option("gpu_to_gpu", "three-passes")
+def _three_passes(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
+    for _ in range(3):
+        yield from vram_to_ram(driver, range_, Journey(SYSMEM, journey.trigger))
+        if range_.actual_loc == SYSMEM:
+            break
+    else:
+        raise DriverError(errno.EDEADLK, f"pages stay in VRAM after 3 passes ({errno_name(errno.EDEADLK)})")
+    yield from ram_to_vram(driver, range_, journey)
+
+
+@option("validate_first", "no")
+def _do_not_validate(driver: Driver, range_: Range) -> Blocking[None]:
+    """Pages move as they are."""
+    yield from ()
+
+
+@option("validate_first", "never-validated")
+def _validate_once(driver: Driver, range_: Range) -> Blocking[None]:
+    """Pages are faulted in only while the driver holds no page array of the range."""
+    if range_.actual_loc == SYSMEM and range_.page_array is None:
+        yield from validate_ram(driver, range_)
+
+
+@option("validate_first", "swapped")
+def _bring_in_swapped(driver: Driver, range_: Range) -> Blocking[None]:
+    """Swapped pages are brought in, since no attempt could ever collect them."""
+    if range_.actual_loc != SYSMEM:
+        return
+    for page, entries in driver.mm.table.blocks(range_.start, range_.last):
+        for index in np.flatnonzero((entries & pte.SWAP) != 0).tolist():
+            yield from handle_fault(driver.mm, page + index, page + index, write=False)

@@ -1,0 +1,290 @@
+"""Where a range should live and who maps it: pure decisions, each with the rule that fired and those that did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from svmlab.errors import InputError
+from svmlab.hardware.machine import Machine
+from svmlab.svm.behaviour import Behaviour, option
+from svmlab.svm.decision import Decision, Rule, Situation, decide, gpus_of
+from svmlab.uapi import SYSMEM, UNDEFINED, Flag
+
+__all__ = [
+    "TableRow",
+    "mapped_gpus",
+    "restore_location",
+    "skipped_peer",
+    "table",
+]
+
+
+def _far(s: Situation, target: int, bits: int) -> list[int]:
+    """GPUs of a set that are neither the target nor in its hive."""
+    owner = s.machine.by_id(target)
+    if owner is None:
+        return []
+    return [gpu for gpu in gpus_of(bits) if not s.machine.near(gpu, owner.index)]
+
+
+def _names(gpus: list[int]) -> str:
+    return ", ".join(f"gpu{gpu}" for gpu in gpus)
+
+
+@option("location_policy", "posted")
+def best_location(s: Situation) -> Decision:
+    """Where a range should be, by the posted rules.
+
+    Kernel: svm_range_best_location (kfd_svm.c)
+    """
+    return decide(_posted_rules(s))
+
+
+def _posted_rules(s: Situation) -> Iterator[Rule]:
+    wanted = s.name(s.prefetch)
+    yield Rule(
+        "xnack on",
+        s.xnack,
+        s.prefetch,
+        f"with xnack on the prefetch location ({wanted}) is taken as it is",
+        "xnack is off",
+    )
+    yield from _no_gpu_asked_for(s)
+    far = _far(s, s.prefetch, s.access | s.in_place)
+    yield Rule(
+        "an accessor is far",
+        bool(far),
+        SYSMEM,
+        f"{_names(far)} cannot reach the VRAM of {wanted}: not in its hive",
+        f"every accessor is {wanted} or in its hive",
+    )
+    yield Rule("prefetch location", True, s.prefetch, f"all accessors reach the VRAM of {wanted}")
+
+
+def _no_gpu_asked_for(s: Situation) -> Iterator[Rule]:
+    wanted = s.name(s.prefetch)
+    yield Rule(
+        "no prefetch location",
+        s.prefetch == UNDEFINED,
+        UNDEFINED,
+        "no prefetch was ever asked for",
+        f"the prefetch location is {wanted}",
+    )
+    yield Rule(
+        "prefetch to RAM",
+        s.prefetch == SYSMEM,
+        SYSMEM,
+        "the prefetch location is RAM",
+        f"the prefetch location is {wanted}",
+    )
+
+
+@option("location_policy", "revised")
+def best_prefetch_location(s: Situation) -> Decision:
+    """Where a range should be, by the rules of later kernels.
+
+    Kernel: svm_range_best_prefetch_location (kfd_svm.c)
+    """
+    return decide(_upstream_rules(s))
+
+
+def _upstream_rules(s: Situation) -> Iterator[Rule]:
+    wanted = s.name(s.prefetch)
+    yield from _no_gpu_asked_for(s)
+    yield Rule(
+        "unknown GPU",
+        s.machine.by_id(s.prefetch) is None,
+        SYSMEM,
+        f"no GPU has the id {s.prefetch:#x}",
+        f"{wanted} exists",
+    )
+    which = "accessor in place" if s.xnack else "accessor"
+    far = _far(s, s.prefetch, s.in_place if s.xnack else s.access | s.in_place)
+    yield Rule(
+        f"an {which} is far",
+        bool(far),
+        SYSMEM,
+        f"{_names(far)} cannot reach the VRAM of {wanted}: not in its hive",
+        f"every {which} is {wanted} or in its hive",
+    )
+    yield Rule("prefetch location", True, s.prefetch, f"every {which} reaches the VRAM of {wanted}")
+
+
+def restore_location(s: Situation, faulting: int) -> Decision:
+    """Where a range should be when a GPU faults on it; location None means no access.
+
+    Args:
+        s: the range.
+        faulting: index of the GPU that faults.
+
+    Kernel: svm_range_best_restore_location (kfd_svm.c)
+    """
+    return decide(_restore_rules(s, faulting))
+
+
+def _restore_rules(s: Situation, faulting: int) -> Iterator[Rule]:
+    own = s.machine.gpu(faulting).gpu_id
+    me, preferred = f"gpu{faulting}", s.name(s.preferred)
+    yield Rule(
+        "preferred: the faulting GPU",
+        s.preferred == own,
+        own,
+        f"the preferred location is {me} itself",
+        f"the preferred location is {preferred}",
+    )
+    yield Rule(
+        "preferred: RAM",
+        s.preferred == SYSMEM,
+        SYSMEM,
+        "the preferred location is RAM",
+        f"the preferred location is {preferred}",
+    )
+    yield Rule(
+        "preferred: a near GPU",
+        _is_near(s, faulting, s.preferred),
+        s.preferred,
+        f"the preferred location, {preferred}, is in the hive of {me}",
+        f"the preferred location, {preferred}, is no GPU in the hive of {me}",
+    )
+    yield Rule(
+        "access", bool(s.access >> faulting & 1), own, f"{me} has ACCESS: pages come to it", f"{me} has no ACCESS"
+    )
+    in_place = bool(s.in_place >> faulting & 1)
+    here = s.name(s.actual)
+    yield Rule(
+        "in place: RAM",
+        in_place and s.actual == SYSMEM,
+        SYSMEM,
+        f"{me} accesses in place and the range is in RAM",
+        f"not in place, or the range is in {here}",
+    )
+    yield Rule(
+        "in place: near VRAM",
+        in_place and _is_near(s, faulting, s.actual),
+        s.actual,
+        f"{me} accesses in place and reaches the VRAM of {here}",
+        f"not in place, or {me} cannot reach {here}",
+    )
+    yield Rule(
+        "in place: far VRAM",
+        in_place,
+        SYSMEM,
+        f"{me} accesses in place and cannot reach the VRAM of {here}",
+        f"{me} has no ACCESS_IN_PLACE",
+    )
+    yield Rule("no access", True, None, f"{me} has no access to the range")
+
+
+def _is_near(s: Situation, gpu: int, location: int) -> bool:
+    if location in (SYSMEM, UNDEFINED):
+        return False
+    owner = s.machine.by_id(location)
+    return owner is not None and s.machine.near(gpu, owner.index)
+
+
+@option("host_access_gate", "gate")
+def _gated(s: Situation) -> bool:
+    return s.actual == SYSMEM and not s.flags & Flag.HOST_ACCESS
+
+
+@option("host_access_gate", "open")
+def _open(s: Situation) -> bool:
+    return False
+
+
+@option("same_location", "nothing")
+def _stay(best: int, actual: int) -> bool:
+    return best == actual
+
+
+@option("same_location", "leftovers")
+def _collect_leftovers(best: int, actual: int) -> bool:
+    return best == actual == SYSMEM
+
+
+@option("prefetch_home", "absent")
+def _no_way_home() -> bool:
+    return False
+
+
+@option("prefetch_home", "present")
+def _way_home() -> bool:
+    return True
+
+
+@option("map_set", "accessors")
+def _all_accessors(s: Situation) -> int:
+    return s.access | s.in_place
+
+
+@option("map_set", "useful")
+def _useful(s: Situation) -> int:
+    """With xnack on only GPUs that gain from it; the others fault when they need the range."""
+    if not s.xnack:
+        return s.access | s.in_place
+    owner = s.machine.by_id(s.actual) if s.actual else None
+    at_home = 1 << owner.index & s.access if owner is not None else 0
+    chosen = s.mapped | s.in_place | at_home
+    return chosen or (s.access if s.flags & Flag.GPU_ALWAYS_MAPPED else 0)
+
+
+def mapped_gpus(s: Situation, bits: int) -> list[int]:
+    """The GPUs of a set that can map the range where it is, rising; peers outside the owner's hive are skipped.
+
+    Kernel: svm_range_map_to_gpus (kfd_svm.c)
+    """
+    return [gpu for gpu in gpus_of(bits) if not skipped_peer(s, gpu)]
+
+
+def skipped_peer(s: Situation, gpu: int) -> bool:
+    """Whether a GPU gets no mapping because the range is in VRAM it cannot reach."""
+    owner = s.machine.by_id(s.actual) if s.actual else None
+    return owner is not None and not s.machine.near(gpu, owner.index)
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One combination of a policy table and what it gives.
+
+    Attributes:
+        situation: the combination.
+        decision: the best location.
+        mapped: GPUs that would be mapped once the range is there, rising.
+    """
+
+    situation: Situation
+    decision: Decision
+    mapped: tuple[int, ...]
+
+
+def table(machine: Machine, *, behaviour: Behaviour | None = None, gpus: int | None = None) -> Iterator[TableRow]:
+    """Every combination of xnack, prefetch location and access of some GPUs, with its decision.
+
+    Each GPU has no access, ACCESS or ACCESS_IN_PLACE; so n GPUs give ``2 * (n + 2) * 3**n`` rows.
+
+    Args:
+        machine: whose GPUs and hives.
+        behaviour: whose rules; default: the default preset's.
+        gpus: how many GPUs to vary, from gpu0 on; default: all, at most 4.
+
+    Yields:
+        The rows, xnack off first, then by prefetch location (undefined, RAM, gpu0, ...), then by access.
+
+    Raises:
+        InputError: more GPUs than the machine has, or more than 8.
+    """
+    count = min(len(machine.gpus), 4) if gpus is None else gpus
+    if not 1 <= count <= min(len(machine.gpus), 8):
+        raise InputError(f"a table over {count} GPUs", allowed=f"1 to {min(len(machine.gpus), 8)}")
+    rules = behaviour or Behaviour()
+    locations = [UNDEFINED, SYSMEM, *(gpu.gpu_id for gpu in machine.gpus[:count])]
+    for xnack, prefetch, kinds in product((False, True), locations, product((0, 1, 2), repeat=count)):
+        access = sum(1 << gpu for gpu, kind in enumerate(kinds) if kind == 1)
+        in_place = sum(1 << gpu for gpu, kind in enumerate(kinds) if kind == 2)
+        situation = Situation(machine, xnack, prefetch, access=access, in_place=in_place)
+        decision: Decision = rules.location_policy(situation)
+        arrived = SYSMEM if decision.location in (None, UNDEFINED) else decision.location
+        there = replace(situation, actual=arrived or SYSMEM)
+        yield TableRow(situation, decision, tuple(mapped_gpus(there, rules.map_set(there))))

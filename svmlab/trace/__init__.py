@@ -1,0 +1,1 @@
+"""Logs: in from real drivers, out to other tools, and why something happened."""

@@ -1,0 +1,38 @@
+"""Views: a maker turns state or a log into a scene (plain data); renderers draw or tell any scene.
+
+Importing this loads numpy only; ``show`` and ``save`` load matplotlib when a figure is wanted.
+"""
+
+from svmlab.views.decision import decision_path
+from svmlab.views.describe import alt_text, describe, table
+from svmlab.views.draw_svg import svg
+from svmlab.views.output import save, show
+from svmlab.views.pagemap import pagemap, pagemap_of, pages_of_runs
+from svmlab.views.scene import Axis, Bar, Cell, Chart, Lane, Mark, Row, Scene, Table, stack
+from svmlab.views.source import Source
+from svmlab.views.timeline import timeline
+
+__all__ = [
+    "Axis",
+    "Bar",
+    "Cell",
+    "Chart",
+    "Lane",
+    "Mark",
+    "Row",
+    "Scene",
+    "Source",
+    "Table",
+    "alt_text",
+    "decision_path",
+    "describe",
+    "pagemap",
+    "pagemap_of",
+    "pages_of_runs",
+    "save",
+    "show",
+    "stack",
+    "svg",
+    "table",
+    "timeline",
+]

@@ -1,0 +1,214 @@
+"""A part of a log as columns: who began, who ended, in which order; never a loop per event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from svmlab.views.source import Source
+
+__all__ = ["Excerpt", "Spans"]
+
+Column = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.intp]
+
+_NONE = np.zeros(0, np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Pieces of time, in order of their start.
+
+    Attributes:
+        opens: the event that began each.
+        closes: the event that ended it, -1 where none did.
+        start, end: times in ns.
+        amounts: columns that are added up when pieces are merged, by name.
+    """
+
+    opens: Ids
+    closes: Ids
+    start: Column
+    end: Column
+    amounts: Mapping[str, Column] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.opens)
+
+    def where(self, chosen: npt.NDArray[Any]) -> Spans:
+        """Those of a mask, or of a list of positions."""
+        amounts = {name: column[chosen] for name, column in self.amounts.items()}
+        return Spans(self.opens[chosen], self.closes[chosen], self.start[chosen], self.end[chosen], amounts)
+
+    def amounting(self, **amounts: Column) -> Spans:
+        """The same pieces with columns of what they amount to."""
+        return replace(self, amounts=amounts)
+
+    def together(self) -> Iterator[slice]:
+        """Pieces that begin and end at the same moments, together."""
+        edges = np.flatnonzero(_changes(np.vstack([self.start, self.end]))).tolist() if len(self) else []
+        return (slice(first, stop) for first, stop in zip(edges, [*edges[1:], len(self)], strict=False))
+
+    def groups(self, limit: int) -> Iterator[slice]:
+        """Each piece on its own, or, if they are more than ``limit``, neighbours together.
+
+        Pieces are merged when less than ``1 / limit`` of the whole time lies between them: on paper they would touch.
+        """
+        if len(self) <= limit:
+            return (slice(i, i + 1) for i in range(len(self)))
+        reach = np.maximum.accumulate(self.end)
+        near = (int(reach[-1]) - int(self.start[0])) / limit
+        cuts = np.flatnonzero(self.start[1:] - reach[:-1] > near) + 1
+        edges = [0, *cuts.tolist(), len(self)]
+        return (slice(first, stop) for first, stop in pairwise(edges))
+
+
+class Excerpt:
+    """The rows of a log between two events.
+
+    Args:
+        source: whose log.
+        since: first event that counts; what began earlier and is not over counts too.
+        until: first event that does not exist yet; None: all exist.
+        zoom: the only times that matter, ``(start, end)`` in ns; None: all.
+
+    Attributes:
+        window: the times it covers, ``(start, end)`` in ns.
+    """
+
+    def __init__(
+        self, source: Source, since: int = 0, until: int | None = None, zoom: tuple[int, int] | None = None
+    ) -> None:
+        self.source, self.log = source, source.log
+        self.since = since
+        self.until = len(self.log) if until is None else min(until, len(self.log))
+        self.begin_ns = int(self.log.column("time")[since]) if 0 < since < self.until else 0
+        self.end_ns = self._end()
+        self.window = zoom or (self.begin_ns, self.end_ns)
+
+    def ids(self, *names: str) -> Ids:
+        """Events of these kinds, since ``since``."""
+        found = self._all(*names)
+        return found[found >= self.since]
+
+    def times(self, ids: Ids) -> Column:
+        """Their times in ns."""
+        return self.log.column("time")[ids]
+
+    def tasks(self, ids: Ids) -> set[int]:
+        """The tasks that emitted them."""
+        return set(self.log.column("task")[ids].tolist())
+
+    def text(self, event: int) -> str:
+        """The text of one event."""
+        return self.log[event].text
+
+    def npages(self, event: int) -> int:
+        """How many pages one event is about."""
+        return self.log[event].npages
+
+    def value(self, event: int, field: str) -> int:
+        """One field of one event; 0 if its kind has no such field."""
+        return self.log[event].fields.get(field, 0)
+
+    def values(self, ids: Ids, field: str) -> Column:
+        """One field of events of one kind."""
+        return self.log.field(self.log[int(ids[0])].name, field, ids) if len(ids) else np.zeros(0, np.int64)
+
+    def gpus(self, ids: Ids) -> list[int]:
+        """The GPUs of events of one kind, ascending, each once."""
+        return [int(gpu) for gpu in np.unique(self.values(ids, "gpu"))]
+
+    def of_gpu(self, spans: Spans, gpu: int) -> Spans:
+        """The pieces that events of one GPU began."""
+        return spans.where(self.values(spans.opens, "gpu") == gpu)
+
+    def of_tasks(self, spans: Spans, tasks: set[int]) -> Spans:
+        """The pieces that events of some tasks began."""
+        return spans.where(np.isin(self.log.column("task")[spans.opens], list(tasks)))
+
+    def pairs(self, opening: str, *closing: str, key: str) -> Spans:
+        """Pair the events that begin something with those that end it.
+
+        Args:
+            opening: kind of the first; what is begun twice before it ends, begins once.
+            closing: kinds of the second.
+            key: what the two share: ``"task"``, ``"pid"``, or a field all kinds have.
+        """
+        opens, closes = self._all(opening), [self._all(name) for name in closing]
+        ids = np.concatenate([opens, *closes])
+        keys = np.concatenate([self._keys(some, key) for some in (opens, *closes)])
+        pids = self.log.column("pid")[ids]
+        begins = np.arange(len(ids)) < len(opens)
+        order = np.lexsort((ids, keys, pids))
+        ids, begins, who = ids[order], begins[order], np.stack([pids, keys])[:, order]
+        fresh = _changes(np.vstack([who, begins]))
+        ids, begins, who = ids[fresh], begins[fresh], who[:, fresh]
+        return self._spans(ids[begins], _followers(ids, who)[begins])
+
+    def until_next(self, opening: str, *closing: str) -> Spans:
+        """Let each event of a kind last until its task emits the next one of that kind or of ``closing``."""
+        ids = self._all(opening, *closing)
+        who = self.log.column("task")[ids][np.newaxis, :]
+        order = np.lexsort((ids, who[0]))
+        ids, who = ids[order], who[:, order]
+        begins = np.isin(ids, self._all(opening))
+        return self._spans(ids[begins], _followers(ids, who)[begins])
+
+    def lasting(self, name: str) -> Spans:
+        """Events that carry their own ``duration_ns``."""
+        ids = self.ids(name)
+        start = self.times(ids)
+        return self._seen(Spans(ids, ids, start, start + self.values(ids, "duration_ns")))
+
+    def instants(self, name: str) -> Spans:
+        """Events that take no time."""
+        ids = self.ids(name)
+        return self._seen(Spans(ids, ids, self.times(ids), self.times(ids)))
+
+    def _all(self, *names: str) -> Ids:
+        found = [self.log.select(name, pid=self.source.pid) for name in dict.fromkeys(names)]
+        ids = np.sort(np.concatenate(found)) if found else _NONE
+        return ids[ids < self.until]
+
+    def _keys(self, ids: Ids, key: str) -> Column:
+        return self.log.column(key)[ids] if key in ("task", "pid") else self.values(ids, key)
+
+    def _spans(self, opens: Ids, closes: Ids) -> Spans:
+        recent = (closes < 0) | (closes >= self.since)
+        opens, closes = opens[recent], closes[recent]
+        start = self.times(opens)
+        end = np.where(closes < 0, self.end_ns, self.times(closes))
+        return self._seen(Spans(opens, closes, start, np.maximum(start, end)))
+
+    def _seen(self, spans: Spans) -> Spans:
+        spans = spans.where((spans.end >= self.window[0]) & (spans.start <= self.window[1]))
+        return spans.where(np.lexsort((spans.end, spans.start)))
+
+    def _end(self) -> int:
+        if self.since >= self.until:
+            return self.begin_ns
+        last = int(self.log.column("time")[self.since : self.until].max())
+        copies = self.ids("copy")
+        ends = self.times(copies) + self.values(copies, "duration_ns")
+        return max(last, int(ends.max())) if len(ends) else last
+
+
+def _changes(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Where a column differs from the one before; the first always does."""
+    fresh = np.ones(rows.shape[1], bool)
+    fresh[1:] = (rows[:, 1:] != rows[:, :-1]).any(axis=0)
+    return fresh
+
+
+def _followers(ids: Ids, who: npt.NDArray[np.int64]) -> Ids:
+    """The next event of the same ``who`` in a list that is sorted by it; -1 where there is none."""
+    followers = np.full(len(ids), -1, np.intp)
+    same = ~_changes(who)[1:]
+    followers[:-1][same] = ids[1:][same]
+    return followers

@@ -1,0 +1,69 @@
+"""The sentences that tell page maps, decisions, and panels of any other kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from svmlab.views.scene import Bar, Chart, Panel, Table
+from svmlab.views.source import at_place
+
+__all__ = ["listed", "tell_any", "tell_decision", "tell_page_map"]
+
+_MOST = 3
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Join parts as a sentence does.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def tell_any(panel: Panel, title: str) -> list[str]:
+    """Count the parts of a panel."""
+    if isinstance(panel, Table):
+        return [f"{title}: a table of {len(panel.rows)} rows."]
+    return [f"{title}: {len(panel.bars)} bars in {len(panel.lanes)} lanes."]
+
+
+def tell_page_map(chart: Chart, _title: str) -> list[str]:
+    """Tell for each table how many pages are where; of more than three, two, and how many there are."""
+    names = [lane.name for lane in chart.lanes]
+    told = names if len(names) <= _MOST else names[: _MOST - 1]
+    sentences = [f"{name}: {_places(_tally(chart, name))}." for name in told]
+    if len(names) > len(told):
+        sentences.append(f"{len(names) - len(told)} more tables are shown.")
+    return sentences
+
+
+def tell_decision(table: Table, title: str) -> list[str]:
+    """Tell the rule that fired, why, and which rules were passed over before it."""
+    verdicts = [f"{title} {_ruled(row.cells[1].text, row.cells[3].text)}." for row in table.rows if row.style == "lit"]
+    passed = [f"{row.cells[1].text} ({row.cells[3].text})" for row in table.rows if row.style == "pale"]
+    return verdicts + ([f"Passed over before: {'; '.join(passed)}."] if passed else [])
+
+
+def _ruled(rule: str, because: str) -> str:
+    return f"by the rule '{rule}'" + (f", because {because}" if because else "")
+
+
+def _tally(chart: Chart, lane: str) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    for bar in chart.bars:
+        if bar.lane == lane:
+            tally.update(_pages(bar))
+    return tally
+
+
+def _pages(bar: Bar) -> dict[str, int]:
+    """How many pages of a bar are where; a mixed one holds its counts."""
+    return {name: int(value) for name, value in bar.data} or {bar.style: bar.end - bar.start}
+
+
+def _places(tally: Counter[str]) -> str:
+    parts = [f"{npages} {at_place(place)}" for place, npages in sorted(tally.items())]
+    return listed(parts).replace(" ", " pages ", 1) if parts else "no pages"

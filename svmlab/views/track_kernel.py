@@ -1,0 +1,132 @@
+"""The tracks of what software does: the application, the driver, the MMU notifier, the restore worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from svmlab.uapi import MigrateTrigger, NotifierEvent
+from svmlab.units import format_time
+from svmlab.views.excerpt import Excerpt, Ids, Spans
+from svmlab.views.scene import Bar, data
+from svmlab.views.source import place_name, plural
+from svmlab.views.track import Piece, Track, Words, failure, make_bars, make_marks
+
+__all__ = ["application", "driver", "notifier", "restore"]
+
+_STEP_ENDS = ("migrate_end", "call_end", "restore_end", "page_fault_end")
+
+
+def application(x: Excerpt) -> Iterator[Track]:
+    """Calls, what the CPU touches, and the locks that its tasks wait for."""
+
+    def tell(piece: Piece) -> Words:
+        name, npages = x.text(piece.opens), x.npages(piece.opens)
+        words = name + failure(x, piece.closes)
+        pages = f", {plural(npages, one='page')}" if npages else ""
+        return Words(words + pages, words, data(call=name, npages=npages))
+
+    bars = make_bars(x, x.pairs("call_start", "call_end", key="task"), style="call", tell=tell)
+    marks = make_marks(x, "cpu_access", style="access", tell=lambda ids: _access(x, ids))
+    marks += make_marks(x, "cpu_fault", style="cpu fault", tell=_faults)
+    yield Track("application", (*bars, *_lock_waits(x, _application_tasks(x), 1), *marks))
+
+
+def driver(x: Excerpt) -> Iterator[Track]:
+    """Migrations, the steps they consist of, and the locks that workers wait for."""
+    moves = [bar for way in _ways(x) for bar in make_bars(x, way, style="move", tell=partial(_migration, x))]
+    steps = _steps(x, _application_tasks(x) | _worker_tasks(x))
+    marks = make_marks(x, "driver_fallback", style="trouble", tell=lambda ids: x.text(int(ids[0])) or "fallback")
+    yield Track("driver", (*moves, *steps, *_lock_waits(x, _worker_tasks(x), 2), *marks))
+
+
+def notifier(x: Excerpt) -> Iterator[Track]:
+    """Changes of the CPU page table that the driver hears of."""
+
+    def tell(ids: Ids) -> str:
+        events = np.unique(x.values(ids, "event")).tolist()
+        return ", ".join(NotifierEvent(event).name for event in events)
+
+    yield Track("MMU notifier", tuple(make_marks(x, "notifier", style="notice", tell=tell)))
+
+
+def restore(x: Excerpt) -> Iterator[Track]:
+    """The restore worker: how long it lets pass first, its work, and when it must start over."""
+
+    def tell(piece: Piece) -> Words:
+        return Words("restore" + failure(x, piece.closes), "", data(restore=1))
+
+    delays = x.pairs("restore_scheduled", "restore_start", key="pid")
+    bars = make_bars(x, delays, style="wait", tell=_delay)
+    bars += make_bars(x, x.pairs("restore_start", "restore_end", key="pid"), style="restore", tell=tell)
+    bars += _steps(x, _restore_tasks(x)) + _lock_waits(x, _restore_tasks(x), 2)
+    again = make_marks(x, "queue_restore_rescheduled", style="trouble", tell="restore starts over")
+    yield Track("restore worker", (*bars, *again))
+
+
+def _delay(piece: Piece) -> Words:
+    so_far = "" if piece.closes >= 0 else " so far"
+    return Words(f"restore delay {format_time(piece.length)}{so_far}", "delay")
+
+
+def _access(x: Excerpt, ids: Ids) -> str:
+    verb = "writes" if x.values(ids, "write").any() else "reads"
+    return f"CPU {verb} {plural(int(x.values(ids, 'npages').sum()), one='page')}"
+
+
+def _faults(ids: Ids) -> str:
+    return "CPU fault" if len(ids) == 1 else f"{len(ids)} CPU faults"
+
+
+def _ways(x: Excerpt) -> Iterator[Spans]:
+    """The migrations, those of each way (source, target, trigger) on their own, so that merging keeps ways apart."""
+    moves = x.pairs("migrate_start", "migrate_end", key="task")
+    ended = moves.closes >= 0
+    npages = np.zeros_like(moves.start)
+    npages[ended] = x.values(moves.closes[ended], "npages")
+    ends = np.stack([x.values(moves.opens, name) for name in ("source", "target", "trigger")])
+    for way in np.unique(ends, axis=1).T:
+        yield moves.amounting(npages=npages).where((way == ends.T).all(axis=1))
+
+
+def _migration(x: Excerpt, piece: Piece) -> Words:
+    source, target = (x.source.names(x.value(piece.opens, end)) for end in ("source", "target"))
+    trigger = MigrateTrigger(x.value(piece.opens, "trigger")).name.lower()
+    way = f"{place_name(source)} -> {place_name(target)}"
+    label = f"{piece.amounts['npages']} pages {way}" if piece.closes >= 0 else f"still moving {way}"
+    known = data(source=source, target=target, trigger=trigger)
+    return Words(label + failure(x, piece.closes), way, known)
+
+
+def _steps(x: Excerpt, tasks: set[int]) -> list[Bar]:
+    def tell(piece: Piece) -> Words:
+        number = x.value(piece.opens, "number")
+        return Words(f"{number} {x.text(piece.opens)}", str(number), data(step=number))
+
+    return make_bars(x, x.of_tasks(x.until_next("step", *_STEP_ENDS), tasks), style="step", tell=tell, depth=1)
+
+
+def _lock_waits(x: Excerpt, tasks: set[int], depth: int) -> list[Bar]:
+    def tell(piece: Piece) -> Words:
+        lock = x.text(piece.opens)
+        return Words(f"waits {format_time(piece.length)} for {lock}", "lock", data(lock=lock))
+
+    waits = x.of_tasks(x.pairs("lock_wait", "lock_acquired", key="task"), tasks)
+    return make_bars(x, waits, style="lock", tell=tell, depth=depth)
+
+
+# Who a task is, the log tells better than its name: tests and replayed traces name tasks as they like.
+
+
+def _application_tasks(x: Excerpt) -> set[int]:
+    return x.tasks(x.ids("call_start", "cpu_access", "cpu_fault"))
+
+
+def _restore_tasks(x: Excerpt) -> set[int]:
+    return x.tasks(x.ids("restore_start", "restore_end")) - _application_tasks(x)
+
+
+def _worker_tasks(x: Excerpt) -> set[int]:
+    return x.tasks(x.ids("lock_wait", "step")) - _application_tasks(x) - _restore_tasks(x)

@@ -1,0 +1,117 @@
+"""A run kept moment by moment, so that a widget can go back and forth in it without running it again.
+
+The simulation is deterministic: a moment that is looked up is what a new run up to it would show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from svmlab.log import Event
+from svmlab.mm import entries as pte
+from svmlab.mm.span import Span
+from svmlab.svm.handle import Handle
+from svmlab.svm.process import Process
+
+__all__ = ["Chapter", "Moment", "Recording", "record"]
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of a run.
+
+    Attributes:
+        name: what is true at its end, ``"the call is back"``.
+        begin: starts a call; None: the machine goes on until it is idle.
+    """
+
+    name: str
+    begin: Callable[[], Handle] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What there is after one or more events that happen together.
+
+    Attributes:
+        since: its first event.
+        until: the first event that is yet to come.
+        time_ns: when it is.
+        tables: where each page is, for each page table, by its owner: ``"cpu"``, ``"gpu0"``, ...
+        migrating: whether a page is under way, so that who touches it has to wait.
+        stopped: for each GPU whether its queues stand still.
+    """
+
+    since: int
+    until: int
+    time_ns: int
+    tables: Mapping[str, Places]
+    migrating: bool
+    stopped: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A run and its moments.
+
+    Attributes:
+        process: the process, at the end of the run.
+        span: the pages that are looked at.
+        moments: in order; the first is before anything happened.
+        ends: the number of the moment at the end of each chapter, by its name.
+    """
+
+    process: Process
+    span: Span
+    moments: tuple[Moment, ...]
+    ends: Mapping[str, int]
+
+    def events(self, number: int) -> list[Event]:
+        """What happens at a moment."""
+        moment = self.moments[number]
+        return self.process.log[moment.since : moment.until]
+
+    def latest(self, kind: str, number: int) -> Event | None:
+        """The latest event of a kind up to a moment, if there is one."""
+        found = self.process.log.events(kind, since=self.moments[0].until)
+        return next((event for event in reversed(found) if event.id < self.moments[number].until), None)
+
+    def first(self, kind: str) -> int:
+        """The first moment with an event of a kind; 0 if there is none."""
+        numbers = range(len(self.moments))
+        return next((number for number in numbers if any(event.name == kind for event in self.events(number))), 0)
+
+
+def record(process: Process, span: Span, *, chapters: Iterable[Chapter]) -> Recording:
+    """Run chapter by chapter and look at the page tables whenever something happened.
+
+    Args:
+        process: the process, which goes on from where it is.
+        span: the pages to look at.
+        chapters: what to do.
+    """
+    moments, ends = [_look(process, span, len(process.log))], {}
+    env = process.driver.world.env
+    for chapter in chapters:
+        handle = chapter.begin() if chapter.begin else None
+        while not handle.done if handle else env.peek() != math.inf:
+            env.step()
+            if len(process.log) > moments[-1].until:
+                moments.append(_look(process, span, moments[-1].until))
+        ends[chapter.name] = len(moments) - 1
+    return Recording(process, span, tuple(moments), ends)
+
+
+def _look(process: Process, span: Span, since: int) -> Moment:
+    look, mm, gpus = process.look, process.driver.mm, range(len(process.machine.gpus))
+    tables = {"cpu": look.locations(span), **{f"gpu{gpu}": look.gpu_frames(gpu, span) for gpu in gpus}}
+    migrating = bool(pte.migrating(mm.table.get(span.start, span.last), mm.memory).any())
+    stopped = tuple(look.queues(gpu) != "running" for gpu in gpus)
+    return Moment(since, len(process.log), process.now, tables, migrating, stopped)

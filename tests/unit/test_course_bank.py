@@ -1,0 +1,149 @@
+"""Each check accepts its solution and right answers written otherwise, and rejects wrong ones, in words."""
+
+import re
+import time
+
+import pytest
+
+from svmlab.course import bank, check, hint
+from svmlab.course.check import verdict
+from svmlab.course.exercise import Exercise, Miss
+from svmlab.errors import InputError
+
+RIGHT = {
+    "00.w1": [64, "64", "0x40", 64.0],
+    "00.w2": [5, "0x5", 0x5003 // 4096],
+    "00.1": ["DEAFCB", "d e a f c b", ["D", "E", "A", "F", "C", "B"], ("DEA", "FCB"), "D, E, A, F, C, B"],
+    "00.2": [
+        {"access": ["gpu0"], "prefetch": "cpu"},
+        {"prefetch": "cpu", "access": "gpu0"},
+        {"access": ["gpu0"]},
+        {"access_in_place": ["gpu0"]},
+        {"access": ["gpu0"], "preferred": "cpu"},
+        {"access": ["gpu0"], "prefetch": "gpu0", "clear_flags": ["host_access"]},
+    ],
+}
+WRONG = {
+    "00.w1": [63, 256, 65536, 64.5, None, "many"],
+    "00.w2": [0x5003, 4, 6, 20483, "0x5003"],
+    "00.1": ["DEAFBC", "DEFACB", "DAEFCB", "DEAFC", "GDEAFCB", "DEAFCBG", "DEAFCBB", "DEAFCX", "", 7, []],
+    "00.2": [
+        {"access": ["gpu0"], "prefetch": "gpu0"},
+        {"access_in_place": ["gpu0"], "prefetch": "gpu0"},
+        {"prefetch": "cpu"},
+        {"preferred": "cpu"},
+        {},
+        {"access": ["gpu0"], "prefetch": "ram"},
+        {"acces": ["gpu0"]},
+        {"access": ["gpu9"]},
+        {1: 2},
+        "cpu",
+    ],
+}
+
+
+def cases(answers: dict) -> list:
+    return [pytest.param(number, answer, id=f"{number}-{answer}") for number in answers for answer in answers[number]]
+
+
+def test_every_exercise_has_right_and_wrong_answers_listed_here():
+    assert RIGHT.keys() == WRONG.keys() == bank.exercises().keys()
+    assert min(map(len, RIGHT.values())) >= 2
+    assert min(map(len, WRONG.values())) >= 3
+
+
+@pytest.mark.parametrize(("number", "answer"), cases(RIGHT))
+def test_a_right_answer_is_accepted(number: str, answer):
+    assert verdict(bank.exercise(number), answer)[0] == "right"
+
+
+@pytest.mark.parametrize(("number", "answer"), cases(WRONG))
+def test_a_wrong_answer_is_rejected_with_the_case_and_the_rule(number: str, answer):
+    found, text = verdict(bank.exercise(number), answer)
+    assert found == "wrong"
+    assert re.fullmatch(
+        r"not right yet\n  given +\S.*\n  yours +\S.*\n  expected +\S.*\n  rule +\S.*(\n  help .*)?", text
+    )
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("number", bank.exercises())
+def test_a_check_takes_at_most_a_second(number: str):
+    begin = time.perf_counter()
+    verdict(bank.exercise(number), RIGHT[number][0])
+    assert time.perf_counter() - begin <= 1
+
+
+@pytest.mark.parametrize("number", bank.exercises())
+def test_an_untouched_stub_is_not_tried_yet(number: str, capsys):
+    check(number, ...)
+    assert capsys.readouterr().out == f"{number} not tried yet\n"
+
+
+@pytest.mark.parametrize("asked", bank.exercises().values(), ids=lambda asked: asked.id)
+def test_an_exercise_has_three_hints_and_a_warm_up_none(asked: Exercise):
+    assert len(asked.hints) == (0 if ".w" in asked.id else 3)
+
+
+@pytest.mark.parametrize("number", bank.predictions())
+def test_what_happens_is_one_of_the_choices_of_each_question(number: str):
+    asked = bank.prediction(number)
+    happened = asked.happens()
+    assert happened.keys() == {question.name for question in asked.questions}
+    assert all(happened[question.name] in question.choices for question in asked.questions)
+
+
+def test_answers_that_name_the_same_step_too_early_get_the_rule_of_that_step(capsys):
+    check("00.1", "DEAFBC")
+    assert "GPUs map what the CPU's page table names in the end" in capsys.readouterr().out
+
+
+def test_an_answer_that_raises_is_told_in_one_line():
+    def judge(answer):
+        yield None
+        answer()
+
+    asked = Exercise("99.1", "Call it.", judge)
+    found, text = verdict(asked, lambda: 1 / 0)
+    assert found == "wrong"
+    assert "case 2" in text
+    assert "it stops with ZeroDivisionError: division by zero" in text
+
+
+def test_a_function_that_is_not_written_yet_is_not_tried_yet():
+    def judge(answer):
+        yield answer()
+
+    def stub():
+        raise NotImplementedError
+
+    assert verdict(Exercise("99.1", "Write it.", judge), stub) == ("not tried", "not tried yet")
+
+
+def test_the_first_case_that_is_missed_is_told():
+    def judge(_answer):
+        yield None
+        yield Miss("the second case", "1", "2", "count")
+        yield Miss("the third case", "1", "3", "count")
+
+    assert "the second case" in verdict(Exercise("99.1", "Count.", judge), 1)[1]
+
+
+def test_hints_are_asked_for_by_level_and_print_the_same_each_time(capsys):
+    for _ in range(2):
+        hint("00.2", 2)
+    first, second = re.findall(r"00\.2 hint 2 of 3: .*\n\(more: .*\n", capsys.readouterr().out)
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: check("00.9", 1), "there is no exercise '00.9'; allowed: 00.w1"),
+        (lambda: hint("00.1", 4), "00.1 has no hint 4; allowed: 1 to 3"),
+        (lambda: hint("00.w1"), "none: it is a warm-up"),
+    ],
+)
+def test_what_there_is_not_is_refused_with_what_there_is(call, message: str):
+    with pytest.raises(InputError, match=re.escape(message)):
+        call()
