@@ -30,6 +30,14 @@ class _Group(click.Group):
                 raise
             click.echo(f"svmlab: {_one_line(str(error))}", err=True)
             ctx.exit(2)
+        except (click.exceptions.ClickException, click.exceptions.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001  # no traceback reaches a user who did not ask for one
+            if ctx.obj:
+                raise
+            told = f"{type(error).__name__}: {error}"
+            click.echo(f"svmlab: a defect of svmlab itself: {_one_line(told)}; --debug shows where", err=True)
+            ctx.exit(2)
 
 
 def _one_line(text: str) -> str:

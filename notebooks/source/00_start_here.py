@@ -3,45 +3,41 @@
 #
 # **What happens between a prefetch call and the first GPU access?**
 #
-# About 30 minutes. You need Python and no GPU: the Linux driver for AMD GPUs runs here as a simulation, with real bytes and real page tables.
+# About 30 minutes. You need no GPU: the Linux driver for AMD GPUs runs here as a simulation, with real bytes and real page tables.
 
 # %% [markdown]
 # ## You will be able to
 #
 # * **trace** one page from RAM to the memory of a GPU and home again,
-# * **order** the six steps of a migration and say who does each,
-# * **keep** a buffer in RAM, with one attribute, when moving it does not pay.
+# * **order** the six steps of a migration, and say who does them,
+# * **keep** a buffer in RAM with one attribute.
 
 # %% [markdown]
 # ## Setup
 #
-# Run a cell with Shift+Enter. If the first one fails, the notebook runs outside the project's environment: close it, and start `make lab` in the
-# project's folder.
+# Shift+Enter runs a cell. If this one fails, close the notebook and start `make lab` in the project's folder.
+#
+# The machine is a real one. Inside a *hive*, each GPU reaches the memory of the others.
 
 # %%
 import svmlab as sl
 from svmlab.course import check, compare, hint, predict
 from svmlab.widgets import MigrationStepper
 
-# %% [markdown]
-# You work on a description of a real machine. Its eight GPUs are in two hives: inside a hive, a GPU reaches the memory of the others directly.
-
-# %%
 machine = sl.Machine.find("mi210-two-hives")
 print(machine.title)
-for hive in machine.hives.values():
-    print("hive of", ", ".join(f"gpu{gpu}" for gpu in hive))
+for gpus in machine.hives.values():
+    print("a hive of", ", ".join(f"gpu{gpu}" for gpu in gpus))
 
 # %% [markdown]
 # ## Warm-up
 #
-# This is the first notebook, so the two questions are about what you may know already. The kernel counts memory in *pages* of 4 KiB, and names a page
-# by its number: the address of its first byte, divided by 4096.
+# The kernel counts memory in *pages* of 4 KiB. The number of a page is its address divided by 4096.
 #
 # 1. How many pages are 256 KiB?
 # 2. Which page holds the byte at address 0x5003?
 #
-# Put your answers in place of the dots and run the cell. `check` tells you whether they are right, as often as you like.
+# Write your answers in place of the dots and run the cell, as often as you like.
 
 # %% tags=["stub"]
 pages = ...
@@ -58,16 +54,16 @@ check("00.w2", page)
 # %% [markdown]
 # ## Predict
 #
-# The CPU and each GPU have a page table of their own, which says where in memory a page is: in RAM, or in the memory of a GPU, its *VRAM*.
+# The CPU has a page table, and so has each GPU. It says where a page is: in RAM, or in the memory of a GPU, its *VRAM*.
 #
-# Below, the CPU stores into one page. A call then gives gpu0 access to it and asks for it to be in gpu0's VRAM. Before you run that, say what you
-# expect. Answer each question with `"RAM"`, `"VRAM of gpu0"` or `"nothing"`.
+# In the next section the CPU stores into one page. Then a call gives gpu0 access and asks for the page to be in gpu0's VRAM. What do you expect?
+# Answer `"RAM"`, `"VRAM of gpu0"` or `"nothing"`.
 #
-# * `cpu_table`: when the call returns, where does the CPU's page table say the page is?
-# * `gpu_table`: at the same moment, what does gpu0's page table say?
+# * `cpu_table`: when the call returns, what does the CPU's table say?
+# * `gpu_table`: at that moment, what does gpu0's table say?
 # * `after_cpu_read`: later, the CPU reads one byte. Where is the page then?
 #
-# A prediction is recorded and never scored. A wrong one is worth more than none.
+# A prediction is recorded and never scored.
 
 # %% tags=["stub"]
 mine = predict("00.p1", cpu_table=..., gpu_table=..., after_cpu_read=...)
@@ -80,7 +76,7 @@ mine = predict("00.p1", cpu_table="VRAM of gpu0", gpu_table="nothing", after_cpu
 #
 # ### A page in RAM
 #
-# A *process* on that machine maps one page and stores the byte 7 everywhere in it.
+# A process maps one page and stores the byte 7 all over it.
 
 # %%
 p = sl.Process("mi210-two-hives", vram="64 MiB")
@@ -89,12 +85,9 @@ a[:] = 7
 sl.show(sl.pagemap(p, a))
 
 # %% [markdown]
-# This is a *page map*. A lane is a page table, a letter is a place: R is RAM, V0 is the VRAM of gpu0, a dash is "no entry". Tables that say the same
-# share a lane. The CPU's table has the page in RAM; no GPU knows of it.
+# In this *page map* each lane is a page table, or several that agree. R is RAM, V0 the VRAM of gpu0, a dash is no entry.
 #
 # ### The call
-#
-# `access` says who may use the buffer, `prefetch` where its pages shall be.
 
 # %%
 p.set_attr(a, access=["gpu0"], prefetch="gpu0")
@@ -102,8 +95,8 @@ sl.show(sl.pagemap(p, a))
 print("queues:", p.look.queues())
 
 # %% [markdown]
-# The call is back and the page has moved: the CPU's table now names VRAM, which the CPU itself cannot read. Yet gpu0's own table still has no entry.
-# And the *queues*, through which GPUs get their work, are *evicted*: taken off the GPU. Nothing of this process runs on any GPU.
+# The call is back and the page has moved: the CPU's table names VRAM. But gpu0's table still has no entry, and the *queues*, from which GPUs take
+# their work, are *evicted*: nothing of this process runs on any GPU.
 #
 # ### One millisecond later
 #
@@ -115,20 +108,19 @@ sl.show(sl.pagemap(p, a))
 print("queues:", p.look.queues())
 
 # %% [markdown]
-# Now gpu0 has the page in its table, and the queues run.
-#
 # ### Read it from both sides
 #
-# gpu0 reads through its own page table, from its own VRAM. Then the CPU reads one byte.
+# gpu0 reads through its own table, from its own VRAM. Then the CPU reads one byte.
 
 # %%
 print("gpu0 reads", p.gpu(0).read(a)[:8])
 print("the CPU reads", a[0])
 sl.show(sl.pagemap(p, a))
+print("queues:", p.look.queues())
 
 # %% [markdown]
-# Both find the byte 7. But the CPU cannot read VRAM, so its touch brought the page home. The table of gpu0 still names the old place. That does no
-# harm, because the queues are evicted once more. After another millisecond both tables agree:
+# Both find the 7. The CPU cannot read VRAM, so its touch brought the page home. gpu0's table still names the old place, but its queues are evicted
+# again and nobody looks. After another millisecond the tables agree:
 
 # %%
 p.run()
@@ -137,7 +129,7 @@ sl.show(sl.pagemap(p, a))
 # %% [markdown]
 # ### What you predicted
 #
-# `compare` runs the same once more and puts your prediction beside what happens.
+# `compare` runs all this once more and puts what happens beside what you said.
 
 # %%
 compare(mine)
@@ -145,8 +137,7 @@ compare(mine)
 # %% [markdown]
 # ## Explain
 #
-# Everything that happens is a line in the log, with its time in nanoseconds and the task that did it. The driver moves pages in six steps, and each of
-# them is such a line.
+# Everything that happens is a line in a log, with its time in nanoseconds and who did it. Moving pages takes the driver six steps:
 
 # %%
 p = sl.Process("mi210-two-hives", vram="64 MiB")
@@ -158,42 +149,39 @@ for event in p.log.events("step"):
     print(f"{event.time_ns:>8}  {event.task.name:<15} {event}")
 
 # %% [markdown]
-# Steps 1 to 5 are done by the task that called `set_attr`; the call returns after step 5. Step 6 belongs to somebody else, the *restore worker*, and
-# comes almost a millisecond later. The *timeline* shows it, with a lane for everybody who takes part:
+# `set_attr` does steps 1 to 5 and returns. Step 6 is left to the *restore worker*, almost a millisecond later. Here is everybody who takes part:
 
 # %%
 sl.show(sl.timeline(p))
 
 # %% [markdown]
-# Read it from top to bottom, from cause to effect. Step 1 takes the page away from the CPU. The kernel tells everybody who might use it, through an
-# *MMU notifier*. These GPUs take no page faults (their feature for that, *xnack*, is off), so the driver has one way to keep them off the page: it
-# stops all queues of the process, on all eight GPUs, and orders the restore worker for 1 ms later. The copy itself, on gpu0's copy engine (*SDMA*),
-# is short, and still goes on while the driver is at step 4. The jagged lines mark where the axis leaves out most of the waiting.
+# Read it downwards, from cause to effect. Step 1 takes the page away from the CPU, and an *MMU notifier* tells whoever else may use it. These GPUs
+# cannot take page faults (*xnack* is off). So the driver stops all queues of the process, on all eight GPUs, and orders the restore worker for 1 ms
+# later. The copy, by gpu0's copy engine (*SDMA*), still goes on during step 4. The jagged lines mark a piece left out of the axis.
 #
-# Times come from a model of the hardware. Their proportions are right; your machine will show other numbers.
+# Times come from a cost model: trust their proportions, not their digits.
 #
-# Why was gpu0 chosen? The driver asks rules in a fixed order, and the first that fires decides:
+# Why did the page go to gpu0? Rules are asked in a fixed order; the first that fires decides. (`0x7e0000000` is the number of the page.)
 
 # %%
 print(p.why(a))
 
 # %% [markdown]
-# And why did the queues stop? Each event knows which one it follows from. `sl.why` walks back to what the application asked for:
+# Why did the queues stop? Every event knows its cause:
 
 # %%
 print(sl.why(p.log.events("queue_eviction")[0]))
 
 # %% [markdown]
-# **A misconception, and what the outputs say against it.** "A prefetch copies in the background; when it returns, the GPU has the page and RAM keeps
-# another copy."
+# **A misconception:** "A prefetch copies in the background. When it returns, the GPU has the page, and RAM keeps a copy." The outputs say otherwise:
 #
-# * It does not run in the background: `set_attr` returns after the move, and all GPUs of the process stand still meanwhile, and for long after.
-# * When it returns, gpu0 does *not* have the page: its table had no entry until the restore worker came.
-# * There is no second copy: a page has one home, and step 5 freed the old one.
+# * `set_attr` returns after the move, and meanwhile all GPUs stand still.
+# * When it returns, gpu0 does *not* have the page. That takes the restore worker.
+# * A page has one home. Step 5 freed the old one.
 #
 # ### More than one page
 #
-# A buffer of 4 MiB is 1024 pages. Move it, then let the CPU read a single byte:
+# A buffer of 4 MiB has 1024 pages. It moves to gpu0, and then the CPU reads a single byte:
 
 # %%
 p = sl.Process("mi210-two-hives", vram="64 MiB")
@@ -201,32 +189,29 @@ a = p.mmap("4 MiB", name="a")
 a[:] = 7
 p.set_attr(a, access=["gpu0"], prefetch="gpu0")
 p.run()
-print(a[0])
+print("the CPU reads", a[0])
 p.run()
 sl.show(sl.pagemap(p, a))
+print(p.look.counters(0))
 
 # %% [markdown]
-# One byte brought 512 pages home, a block of 2 MiB; the other 512 stay in VRAM. gpu0 maps all of them, each where it is. Notebook 05 is about the size
-# of that block.
+# One byte brought a block of 512 pages home, 2 MiB; the others stay. gpu0 maps each page where it is.
 
 # %% [markdown]
 # ## Explore
 #
-# The stepper runs the same story with 4 MiB, and stops at each moment at which something happens. Choose where the prefetch asks the pages to be, and
-# step with the arrow keys in the box or on the slider. It starts at step 3.
+# The stepper plays this with 4 MiB, moment by moment. Choose a place for the prefetch; step with the arrow keys, in the box or on the slider.
 
 # %% tags=["nbval-ignore-output"]
 stepper = MigrationStepper()
 stepper
 
 # %% [markdown]
-# Try to answer these with it:
+# 1. At which step does the CPU's table change to V0? Who could reach the pages between step 1 and that one?
+# 2. Prefetch to another GPU of gpu0's hive, then to one of the other hive. Where do the pages go, and who maps them?
+# 3. Prefetch to RAM. Which lanes of the timeline are gone?
 #
-# 1. Go forward from step 3. At which step does the CPU's table change to V0? Who could reach the pages between step 1 and that one?
-# 2. Choose another GPU of gpu0's hive, then one of the other hive. Do the pages go there? Who maps them?
-# 3. Choose RAM. Which lanes of the timeline are gone, and which one do you miss least?
-#
-# The next cell shows the end of each part for every choice, for readers without a kernel, and to compare your answers with.
+# The next cell has the end of each part of the run, for every choice.
 
 # %%
 stepper.static()
@@ -234,7 +219,7 @@ stepper.static()
 # %% [markdown]
 # ## Exercises
 #
-# Each exercise has three hints, from where to look to the shape of an answer. This is the first one of 00.1; `hint("00.1", 2)` prints the next.
+# Each exercise has three hints. `hint("00.1", 2)` would print the second one of 00.1.
 
 # %%
 hint("00.1")
@@ -242,7 +227,7 @@ hint("00.1")
 # %% [markdown]
 # ### 00.1 Order the steps
 #
-# These are the six steps of a migration, and one piece that belongs to none of them. Write the letters of the six in the right order, as a text.
+# Write the letters of the six steps of a migration in their order, as text. One piece does not belong.
 #
 # * A: copy with SDMA
 # * B: restore: map the new pages, resume the queues
@@ -261,15 +246,15 @@ order = "DEAFCB"
 check("00.1", order)
 
 # %% [markdown] tags=["solution"]
-# **Why.** Pages must be out of everybody's reach before they are copied (D), and their new place must exist (E). The copy runs on the SDMA engine
-# while the CPU moves the page structures (F); only when it is complete may the old pages go (C). GPUs map what the CPU's table names, so the mapping
-# (B) comes last. G never happens: with xnack off a GPU takes no page faults.
+# **Why.** Pages must be out of reach before they are copied (D), and have a place to go (E). The copy (A) runs on the SDMA engine while the driver
+# moves the page structures (F); only when it is complete may the old pages go (C). GPUs map what the CPU's table names, so that comes last (B).
+# G never happens: with xnack off a GPU takes no page faults.
 
 # %% [markdown]
 # ### 00.2 Stay at home
 #
-# A program lets gpu0 and the CPU read the same buffer in turn, again and again. With the attributes `{"access": ["gpu0"], "prefetch": "gpu0"}` each
-# turn moves the pages. Give attributes with which both still read, and nothing ever moves. One attribute has to change.
+# gpu0 and the CPU read the same buffer in turn. With the attributes `{"access": ["gpu0"], "prefetch": "gpu0"}` every turn moves pages. Change one
+# attribute, so that both still read and nothing ever moves.
 
 # %% tags=["stub"]
 keep = ...
@@ -280,17 +265,16 @@ keep = {"access": ["gpu0"], "prefetch": "cpu"}
 check("00.2", keep)
 
 # %% [markdown] tags=["solution"]
-# **Why.** The prefetch location is what moves pages. With RAM as the location they are there already; gpu0 has access, so the driver maps them into
-# its table, and it reads RAM over PCIe. To leave `prefetch` out does the same for pages that never moved. To leave `access` out does not: gpu0 then
-# has no entry, and its first touch is fatal.
+# **Why.** The prefetch location is what moves pages; with RAM they are there already. gpu0 has access, so the driver maps them into its table and it
+# reads RAM over PCIe. Without `prefetch` the same happens, as the pages never moved. Without `access` gpu0 has no entry, and its first touch is fatal.
 
 # %% [markdown]
 # ## Key points
 #
-# * A prefetch moves pages before it returns (page map after *The call*), in five steps; the sixth is left to the restore worker (list in *Explain*).
-# * Between the call and the first GPU access lies the restore delay: all queues of the process stand still for a good millisecond (timeline).
-# * A page has one home. The CPU's table names it, GPU tables follow (the four page maps in *Run*).
-# * A CPU touch of a page in VRAM is a fault that brings its block home (*More than one page*).
+# * A prefetch moves pages before it returns: five steps (list in *Explain*), and a sixth for the restore worker.
+# * Between the call and the first GPU access lies the restore delay, in which all queues of the process stand still (timeline in *Explain*).
+# * A page has one home; the CPU's table names it, and those of GPUs follow (page maps in *Run*).
+# * A CPU touch of a page in VRAM is a fault that brings its block home (page map in *More than one page*).
 # * Every decision names its rule (`p.why`), every event its cause (`sl.why`).
 
 # %% [markdown]
@@ -300,16 +284,15 @@ check("00.2", keep)
 # |---|---|
 # | `p.set_attr` | `svm_range_set_attr` (kfd_svm.c) |
 # | the decision that `p.why` tells | `svm_range_best_location` (kfd_svm.c), later `svm_range_best_prefetch_location` (kfd_svm.c) |
-# | step 1 | `migrate_vma_setup` (migrate.c), and `svm_range_cpu_invalidate_pagetables` (kfd_svm.c) as the notifier |
+# | step 1 | `migrate_vma_setup` (migrate.c), with `svm_range_cpu_invalidate_pagetables` (kfd_svm.c) as notifier |
 # | queues stop | `svm_range_evict` (kfd_svm.c), `kgd2kfd_quiesce_mm` (kfd_device.c) |
 # | steps 2 and 3 | `svm_migrate_copy_to_vram` (kfd_migrate.c) |
 # | steps 4 and 5 | `migrate_vma_pages` (migrate.c), `migrate_vma_finalize` (migrate.c) |
-# | step 6 | `svm_range_restore_work` (kfd_svm.c), `AMDGPU_SVM_RANGE_RESTORE_DELAY_MS` (kfd_svm.c) after step 1 |
-# | the CPU reads, the page comes home | `svm_migrate_to_ram` (kfd_migrate.c) |
+# | step 6 | `svm_range_restore_work` (kfd_svm.c), `AMDGPU_SVM_RANGE_RESTORE_DELAY_MS` (kfd_svm.c) after the queues stopped |
+# | a CPU touch brings pages home | `svm_migrate_to_ram` (kfd_migrate.c) |
 #
-# The six steps are those of the commit message of "drm/amdkfd: HMM migrate ram to vram", patch 18 of 44, posted in March 2021. As posted, that patch
-# drops the result of the copy step (defect D1). This notebook runs the behaviour `as-intended`, in which a failed copy is an error and the page stays
-# readable. Notebook 11 runs the patch as posted.
+# The steps are numbered as in the commit message of "drm/amdkfd: HMM migrate ram to vram", patch 18 of 44, posted in March 2021. As posted, that patch
+# drops the result of the copy step (defect D1). Here a failed copy is an error, and the page stays readable.
 
 # %% [markdown]
 # ## From HIP to here
@@ -320,17 +303,15 @@ check("00.2", keep)
 # | `hipMemAdvise` with `hipMemAdviseSetAccessedBy` | ACCESS_IN_PLACE for one GPU | `access_in_place=["gpu0"]` |
 # | `hipMemPrefetchAsync` to a GPU | PREFETCH_LOC, that GPU | `prefetch="gpu0"` |
 # | `hipMemPrefetchAsync` to the CPU | PREFETCH_LOC, system memory | `prefetch="cpu"` |
-#
-# "Async" is the runtime's word: one of its threads makes the call and waits, as you saw it wait.
 
 # %% [markdown] tags=["stub"]
 # ## Next
 #
-# Notebook 01, *Two memories, one address*, asks what a pointer means on both sides. The [version with solutions](solutions/00_start_here.ipynb) has
-# answers to the exercises, with reasons.
+# Notebook 01, *Two memories, one address*: what a pointer means on both sides. Answers with reasons are in
+# [the version with solutions](solutions/00_start_here.ipynb).
 
 # %% [markdown] tags=["solution"]
 # ## Next
 #
-# Notebook 01, *Two memories, one address*, asks what a pointer means on both sides. The [version without solutions](../00_start_here.ipynb) is
-# the one to work in.
+# Notebook 01, *Two memories, one address*: what a pointer means on both sides. Work in
+# [the version without solutions](../00_start_here.ipynb).

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator
+from heapq import heappush
 from typing import Any, TypeVar
 
 import simpy
+from simpy.events import NORMAL, EventPriority, Initialize
 
 from svmlab.log import Log, Task
 
@@ -14,6 +17,27 @@ __all__ = ["Blocking", "TaskProcess", "World"]
 T = TypeVar("T")
 Blocking = Generator[simpy.Event, Any, T]
 """What a mechanism that may sleep is: a generator to be run with ``yield from`` inside a task."""
+
+
+class SeededEnvironment(simpy.Environment):
+    """An environment in which chance, drawn from a seed, decides who goes first at one instant.
+
+    What is started at one instant still begins in the order it was started.
+
+    Args:
+        seed: any whole number.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(initial_time=0)
+        self._random = random.Random(seed)  # noqa: S311  # chance here is for variety, not for secrets
+
+    def schedule(self, event: simpy.Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
+        """Put an event into the queue; among events of one time and priority the tie number decides."""
+        tie = next(self._eid)
+        if priority == NORMAL:
+            tie |= self._random.getrandbits(16) << 48
+        heappush(self._queue, (self._now + delay, priority, tie, event))
 
 
 class TaskProcess(simpy.Process):
@@ -28,10 +52,13 @@ class World:
     Attributes:
         env: the SimPy environment.
         log: the one log of the machine.
+
+    Args:
+        seed: breaks ties between what may happen at one instant; 0: in the order it was scheduled.
     """
 
-    def __init__(self) -> None:
-        self.env = simpy.Environment(initial_time=0)
+    def __init__(self, seed: int = 0) -> None:
+        self.env: simpy.Environment = SeededEnvironment(seed) if seed else simpy.Environment(initial_time=0)
         self.log = Log(clock=lambda: self.now, active=self._active)
 
     @property
@@ -59,6 +86,13 @@ class World:
     def event(self) -> simpy.Event:
         """An event that happens when somebody says so."""
         return self.env.event()
+
+    def begin(self, process: TaskProcess) -> None:
+        """Run a task that was just spawned up to its first sleep, if nobody else runs now."""
+        while not self.inside_a_task() and process.target is not None and not process.target.processed:
+            if not isinstance(process.target, Initialize):
+                break
+            self.env.step()
 
     def inside_a_task(self) -> bool:
         """Whether the caller runs inside the simulation."""

@@ -58,6 +58,7 @@ def run(scenario: Scenario, watch: Watch | None = None) -> Result:
             xnack=head.xnack == "on",
             behaviour=head.behaviour,
             payload=head.payload,
+            seed=head.seed,
             name="main",
         )
     except InputError as error:

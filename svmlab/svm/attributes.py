@@ -6,12 +6,23 @@ import errno
 from collections.abc import Sequence
 
 from svmlab.errors import DriverError
+from svmlab.hardware.parts import Gpu
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 from svmlab.uapi import SYSMEM, UNDEFINED, Attribute
 
-__all__ = ["ACCESS_TYPES", "Request", "allowed_values", "apply", "check", "default_access", "new_range", "type_name"]
+__all__ = [
+    "ACCESS_TYPES",
+    "Request",
+    "allowed_values",
+    "apply",
+    "check",
+    "default_access",
+    "has_svm",
+    "new_range",
+    "type_name",
+]
 
 Request = Sequence[tuple[int, int]]
 """Attributes as ``(type, value)`` pairs, in the order sent."""
@@ -43,7 +54,13 @@ def _is_good(driver: Driver, kind: int, value: int) -> bool:
         return True
     if kind not in _FIXED_LOCATIONS and kind not in ACCESS_TYPES:
         return False
-    return value in _FIXED_LOCATIONS.get(Attribute(kind), ()) or driver.gpu_index(value) is not None
+    gpu = driver.machine.by_id(value)
+    return value in _FIXED_LOCATIONS.get(Attribute(kind), ()) or (gpu is not None and has_svm(gpu))
+
+
+def has_svm(gpu: Gpu) -> bool:
+    """Whether a GPU can share virtual memory at all (bitmap_supported): GFX9 and later."""
+    return gpu.target[0] >= 9
 
 
 def type_name(kind: int) -> str:
@@ -59,7 +76,10 @@ def allowed_values(driver: Driver, kind: int) -> str:
     """What an attribute type may be given; for an unknown type, the types there are."""
     if kind not in Attribute._value2member_map_:
         return ", ".join(f"{each.name} ({each.value})" for each in Attribute)
-    locations = (*_FIXED_LOCATIONS.get(Attribute(kind), ()), *(gpu.gpu_id for gpu in driver.machine.gpus))
+    locations = (
+        *_FIXED_LOCATIONS.get(Attribute(kind), ()),
+        *(gpu.gpu_id for gpu in driver.machine.gpus if has_svm(gpu)),
+    )
     return ", ".join(f"{value:#x} ({driver.machine.location_name(value)})" for value in locations)
 
 
@@ -77,9 +97,9 @@ def apply(driver: Driver, range_: Range, request: Request) -> None:
         elif kind in ACCESS_TYPES:
             _apply_access(driver, range_, kind, value)
         elif kind == Attribute.SET_FLAGS:
-            range_.flags |= value
+            range_.flags |= int(value)  # the complement of a Flag has no unknown bits, that of an int has
         elif kind == Attribute.CLR_FLAGS:
-            range_.flags &= ~value
+            range_.flags &= ~int(value)
         else:
             range_.granularity = driver.behaviour.granularity_limit(value)
 

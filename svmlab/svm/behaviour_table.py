@@ -219,7 +219,7 @@ _TABLE = (
     _slot("split_state", "What does a cut-off piece inherit of a pending invalidation?", (
         ("lost", "P04, X26", "Nothing: it counts as valid."),
         ("survives", "intended", "The invalid count."),
-    ), ("lost", "survives", "lost")),
+    ), ("lost", "survives", "survives")),
     _slot("split_requires", "What must a range have to be split?", (
         ("pages", "P04, X28", "A page array or VRAM; else EINVAL."),
         ("nothing", "P43", "Nothing."),
@@ -244,6 +244,10 @@ _TABLE = (
         ("posted", "P05", "No CLR_FLAGS; EINVAL where nothing is mapped; no access by default; munmap may be pending."),
         ("revised", "L", "CLR_FLAGS; EFAULT where nothing is mapped; access by default with xnack on; no munmap pending."),
     ), ("posted", "revised", "revised")),
+    _slot("old_gpus", "What may a process do that opened a GPU from before GFX9?", (
+        ("no-svm", "P03", "Nothing of this: every call answers EPERM."),
+        ("left-out", "M", "Everything, but its old GPUs cannot be named: EINVAL."),
+    ), ("no-svm", "left-out", "left-out")),
     _slot("wrapping_span", "What does a call answer to a span that reaches the end of the address space?", (
         ("unchecked", "P04", "What it answers where nothing is mapped."),
         ("refused", "L", "EOVERFLOW."),

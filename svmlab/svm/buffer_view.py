@@ -111,7 +111,7 @@ def bytes_for(span: Span, data: Any) -> Bytes:
     if isinstance(data, int | np.integer):
         if not 0 <= data <= 255:
             raise InputError(f"the byte {data}", allowed="0 to 255")
-        return np.full(span.nbytes, data, np.uint8)
+        return np.broadcast_to(np.uint8(data), (span.nbytes,))
     raw = isinstance(data, bytes | bytearray | memoryview)
     array = np.frombuffer(data, np.uint8) if raw else np.ascontiguousarray(data)
     flat = array.reshape(-1).view(np.uint8)

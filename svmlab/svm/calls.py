@@ -39,13 +39,13 @@ def svm(driver: Driver, operation: int, span: Span, *, request: Request) -> Bloc
         The answers to a query; otherwise what the ioctl returns: 0, or what ``unknown_operation`` says.
 
     Raises:
-        DriverError: EINVAL for a bad span, before the operation is looked at; then what ``set_attr`` and ``get_attr``
-            say.
+        DriverError: EPERM or EINVAL for a bad span, before the operation is looked at; then what ``set_attr`` and
+            ``get_attr`` say.
 
     Slots: unknown_operation
     Kernel: svm_ioctl (kfd_svm.c)
     """
-    check_span(span)
+    check_span(driver, span)
     if operation == Operation.SET_ATTR:
         yield from set_attr(driver, span, request)
         return 0
@@ -88,7 +88,7 @@ def get_attr(driver: Driver, span: Span, request: Request) -> Blocking[list[tupl
     Slots: query_policy, wrapping_span
     Kernel: svm_range_get_attr (kfd_svm.c)
     """
-    start, last = check_span(span)
+    start, last = check_span(driver, span)
     rules: QueryRules = driver.behaviour.query_policy()
     yield from rules.prepare(driver)
     with (yield from driver.mm.mmap_lock.read()):

@@ -40,6 +40,7 @@ class System:
         machine: a machine, or the name or path of one.
         behaviour: a preset, or a preset with overrides.
         payload: keep the bytes of pages; without, page state only.
+        seed: breaks ties between what may happen at one instant; 0: in the order it was scheduled.
         costs: the cost model; default: the shipped one.
 
     Attributes:
@@ -48,6 +49,7 @@ class System:
         drivers: the processes, by pid.
         files: page caches by file name.
         reserved_pages: system memory reserved by ranges of all processes.
+        xnack: the mode that new processes start in.
     """
 
     def __init__(
@@ -56,12 +58,13 @@ class System:
         *,
         behaviour: str | Mapping[str, str] | Behaviour = DEFAULT_PRESET,
         payload: bool = True,
+        seed: int = 0,
         costs: Costs | None = None,
     ) -> None:
         self.machine = Machine.find(machine) if isinstance(machine, str) else machine
         self.behaviour = Behaviour.of(behaviour)
         self.costs = costs or Costs.load()
-        self.world = World()
+        self.world = World(seed)
         self.memory = Memory(self.machine, payload=payload)
         self.memory.device_page_free = self._page_free
         self.vrams = [Vram(gpu.vram_bytes // PAGE_SIZE) for gpu in self.machine.gpus]
@@ -71,6 +74,7 @@ class System:
         self.drivers: dict[int, Driver] = {}
         self.files: dict[str, File] = {}
         self.reserved_pages = 0
+        self.xnack = False
         self.next_buffer = 1
         self.world.log.tell = lambda event: tell(self.machine, event)
 

@@ -1,18 +1,17 @@
-"""Answers for people: what the driver would do with a span now and why, and its ranges as a table."""
+"""An answer for people: what the driver would do with a span now, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from svmlab.mm.span import Span
 from svmlab.svm import attributes
-from svmlab.svm.decision import Decision, Situation, gpus_of
+from svmlab.svm.decision import Decision, Situation
 from svmlab.svm.driver import Driver
 from svmlab.svm.policy import mapped_gpus
+from svmlab.svm.range_table import RangeTable, gpu_names, where
 from svmlab.svm.ranges import Range
-from svmlab.uapi import SYSMEM, UNDEFINED, Flag
-from svmlab.units import PAGE_SIZE, format_size
+from svmlab.uapi import SYSMEM, UNDEFINED
 
 __all__ = ["Explanation", "RangeTable", "explain"]
 
@@ -23,6 +22,7 @@ class Reason:
 
     Attributes:
         start, last: its pages, inclusive.
+        place: the same in words.
         situation: what the decision looked at.
         decision: the best location, the rule, and the rules that lost.
         action: what set_attr would do now, in words.
@@ -31,16 +31,23 @@ class Reason:
 
     start: int
     last: int
+    place: str
     situation: Situation
     decision: Decision
     action: str
     mapping: str
 
     def __str__(self) -> str:
-        lines = [f"pages {self.start:#x} to {self.last:#x}: best location {_where(self.situation, self.decision.location)}, "
-                 f"because {self.decision.because} (rule: {self.decision.rule})"]
-        lines += [f"  not {lost.rule!r}: {lost.because}" for lost in self.decision.considered]
-        return "\n".join([*lines, f"  {self.action}", f"  {self.mapping}"])
+        best = self.decision
+        name = "none" if best.location is None else self.situation.name(best.location)
+        return "\n".join(
+            [
+                f"{self.place}: best location {name}, because {best.because} (rule: {best.rule})",
+                *(f"  not {lost.rule!r}: {lost.because}" for lost in best.considered),
+                f"  {self.action}",
+                f"  {self.mapping}",
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Explanation:
 
 def explain(driver: Driver, span: Span) -> Explanation:
     """Ask the driver's own policy about a span, without changing anything."""
-    found = list(driver.svms.overlapping(span.start, span.last))
+    found = driver.svms.overlapping(span.start, span.last)
     ranges = found or [attributes.new_range(driver, span.start, span.last)]
     return Explanation(tuple(_reason(driver, range_, registered=bool(found)) for range_ in ranges))
 
@@ -74,12 +81,15 @@ def explain(driver: Driver, span: Span) -> Explanation:
 def _reason(driver: Driver, range_: Range, *, registered: bool) -> Reason:
     situation = driver.situation(range_)
     decision: Decision = driver.behaviour.location_policy(situation)
-    return Reason(range_.start, range_.last, situation, decision, _action(driver, situation, decision, registered),
-                  _mapping(driver, situation))
-
-
-def _where(situation: Situation, location: int | None) -> str:
-    return "none" if location is None else situation.name(location)
+    return Reason(
+        range_.start,
+        range_.last,
+        f"pages {where(driver.mm, range_.start, range_.last)}",
+        situation,
+        decision,
+        _action(driver, situation, decision, registered),
+        _mapping(driver, situation),
+    )
 
 
 def _action(driver: Driver, s: Situation, decision: Decision, registered: bool) -> str:
@@ -98,63 +108,7 @@ def _action(driver: Driver, s: Situation, decision: Decision, registered: bool) 
 def _mapping(driver: Driver, s: Situation) -> str:
     bits = driver.behaviour.map_set(s)
     gpus = mapped_gpus(s, bits)
-    skipped = [gpu for gpu in gpus_of(bits) if gpu not in gpus]
-    text = f"mapped to {_gpus(gpus)}" if gpus else "mapped to no GPU"
-    return text + (f"; {_gpus(skipped)} skipped: outside the hive of {s.name(s.actual)}" if skipped else "")
-
-
-def _gpus(gpus: Sequence[int]) -> str:
-    return ", ".join(f"gpu{gpu}" for gpu in gpus)
-
-
-_HEADS = ("pages", "size", "prefetch", "preferred", "actual", "access", "in place", "flags", "g", "in VRAM", "mapped", "state")
-
-
-class RangeTable(Sequence[Range]):
-    """Ranges as a table to read; indexing gives the ranges themselves.
-
-    Args:
-        driver: whose ranges.
-        ranges: which, in address order.
-    """
-
-    def __init__(self, driver: Driver, ranges: Sequence[Range]) -> None:
-        self._driver, self._ranges = driver, list(ranges)
-
-    def __len__(self) -> int:
-        return len(self._ranges)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self._ranges[index]
-
-    def rows(self) -> list[tuple[str, ...]]:
-        """The cells of each range, as text, in the order of the heads."""
-        return [self._row(range_) for range_ in self._ranges]
-
-    def _row(self, range_: Range) -> tuple[str, ...]:
-        s = self._driver.situation(range_)
-        state = "invalid" if range_.invalid else "ok"
-        return (
-            f"{range_.start:#x}-{range_.last:#x}", format_size(range_.npages * PAGE_SIZE), s.name(s.prefetch),
-            s.name(s.preferred), s.name(s.actual), _set(range_.access), _set(range_.in_place), _flags(range_.flags),
-            str(range_.granularity), str(range_.vram_pages), _set(range_.mapped), state)
-
-    def __str__(self) -> str:
-        rows = [_HEADS, *self.rows()]
-        widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADS))]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{cell}</th>" for cell in _HEADS)
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in self.rows())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _set(bits: int) -> str:
-    return ",".join(str(gpu) for gpu in gpus_of(bits)) or "-"
-
-
-def _flags(bits: int) -> str:
-    return "|".join(flag.name.lower() for flag in Flag if bits & flag and flag.name) or "-"
+    mapped = sum(1 << gpu for gpu in gpus)
+    text = f"mapped to {gpu_names(mapped)}" if gpus else "mapped to no GPU"
+    skipped = bits & ~mapped
+    return text + (f"; {gpu_names(skipped)} skipped: outside the hive of {s.name(s.actual)}" if skipped else "")

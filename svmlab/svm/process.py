@@ -43,6 +43,7 @@ class Process(ProcessApi):
         vram, ram: other sizes for every GPU's VRAM and for system memory, in bytes or as ``"64 MiB"``.
         behaviour: a preset, or ``{"base": preset, slot: option, ...}``.
         payload: keep the bytes of pages; without, page state only.
+        seed: breaks ties between what may happen at one instant; 0: in the order it was scheduled.
         name: its name in the log.
 
     Attributes:
@@ -73,6 +74,7 @@ class Process(ProcessApi):
         ram: int | str | None = None,
         behaviour: str | Mapping[str, str] | Behaviour = DEFAULT_PRESET,
         payload: bool = True,
+        seed: int = 0,
         name: str = "main",
     ) -> None:
         described = Machine.find(machine) if isinstance(machine, str) else machine
@@ -81,11 +83,12 @@ class Process(ProcessApi):
             raise InputError(
                 f"xnack on {described.name}: its {unable[0].name} cannot retry page faults", hint="xnack=False"
             )
-        system = System(described.with_memory(vram=vram, ram=ram), behaviour=behaviour, payload=payload)
-        self._open(system, _address_space(system, name), xnack=xnack)
+        system = System(described.with_memory(vram=vram, ram=ram), behaviour=behaviour, payload=payload, seed=seed)
+        system.xnack = xnack
+        self._open(system, _address_space(system, name))
 
-    def _open(self, system: System, mm: AddressSpace, *, xnack: bool) -> None:
-        self.driver = Driver(system, mm, xnack=xnack)
+    def _open(self, system: System, mm: AddressSpace) -> None:
+        self.driver = Driver(system, mm, xnack=system.xnack)
         self.driver.invalidate = eviction.invalidate
         self.calls, self.start = Calls(self), Start(self)
         self.driver.say("process_start", mm.name)
@@ -189,7 +192,7 @@ class Process(ProcessApi):
         """One more process on the same machine, with its own memory and queues."""
         other = Process.__new__(Process)
         system = self.driver.system
-        other._open(system, _address_space(system, name), xnack=self.xnack)
+        other._open(system, _address_space(system, name))
         return other
 
     def fork(self, name: str = "child", *, exit_child: bool = False) -> Process:
@@ -218,7 +221,7 @@ class Process(ProcessApi):
         return invariants.broken(self.driver)
 
     def begin(self, name: str, work: Blocking[Any], span: SpanLike | None = None) -> Handle:
-        """Start a call as a task of its own."""
+        """Start a call as a task of its own, and run it up to its first sleep."""
         driver = self.driver
         handle = Handle(driver.world, name)
         start, last = (-1, -1) if span is None else (int(span_of(span).start), int(span_of(span).last))
@@ -228,10 +231,11 @@ class Process(ProcessApi):
             begun = driver.say("call_start", label, start, last)
             with driver.log.because(begun):
                 yield from handle.follow(work)
-            error = handle.error.errno or 1 if handle.error else 0
-            driver.say("call_end", label, start, last, error=error, cause=begun)
+            failed = handle.error
+            text = f"{label} ({failed.name})" if failed and not failed.errno else label
+            driver.say("call_end", text, start, last, error=failed.errno if failed else 0, cause=begun)
 
-        driver.world.spawn(f"{self.name}: {name}", task(), pid=self.pid)
+        driver.world.begin(driver.world.spawn(f"{self.name}: {name}", task(), pid=self.pid))
         return handle
 
     def _call(self, name: str, work: Blocking[Any], span: SpanLike | None = None) -> Any:

@@ -46,7 +46,7 @@ def set_attr(driver: Driver, span: Span, request: Request) -> Blocking[None]:
     Slots: wrapping_span, set_attr_errors, vram_failure, map_after_migration, map_without_change, lost_access
     Kernel: svm_range_set_attr (kfd_svm.c)
     """
-    start, last = check_span(span)
+    start, last = check_span(driver, span)
     attributes.check(driver, request)
     with (yield from driver.process_info_lock.held()), (yield from deferred.flush_and_lock(driver)) as mapping_lock:
         check_mapped(driver, start, last, errno.EFAULT)
@@ -57,14 +57,17 @@ def set_attr(driver: Driver, span: Span, request: Request) -> Blocking[None]:
             yield from _act(driver, plan, _needs_mapping(driver, plan, request))
 
 
-def check_span(span: Span) -> tuple[int, int]:
+def check_span(driver: Driver, span: Span) -> tuple[int, int]:
     """First and last page of an ioctl's span.
 
     Raises:
-        DriverError: EINVAL, it is empty, starts at 0, or is not made of whole pages.
+        DriverError: EPERM, the process has a GPU that is too old, if that matters; EINVAL, the span is empty, starts at
+            0, or is not made of whole pages.
 
+    Slots: old_gpus
     Kernel: kfd_ioctl_svm (kfd_chardev.c)
     """
+    driver.behaviour.old_gpus([gpu.index for gpu in driver.machine.gpus if not attributes.has_svm(gpu)])
     if not span.aligned or not span.address or not span.nbytes:
         raise DriverError(
             errno.EINVAL,
@@ -72,6 +75,17 @@ def check_span(span: Span) -> tuple[int, int]:
             allowed="a start above 0 and a size above 0, both multiples of 4 KiB",
         )
     return span.start, span.last
+
+
+@option("old_gpus", "no-svm")
+def _all_or_nothing(old: list[int]) -> None:
+    if old:
+        raise DriverError(errno.EPERM, f"gpu{old[0]} is older than GFX9: its processes have no SVM")
+
+
+@option("old_gpus", "left-out")
+def _the_others_serve(old: list[int]) -> None:
+    """What names an old GPU is refused when the attributes are checked."""
 
 
 def check_mapped(driver: Driver, start: int, last: int, number: int) -> None:

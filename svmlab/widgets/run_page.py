@@ -25,8 +25,8 @@ class RunPage:
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
-        self._whole = timeline(recording.process, since=recording.moments[0].until)
-        self._end_ns = max(chart.axis.end for chart in self._whole.charts)
+        self.whole = timeline(recording.process, since=recording.moments[0].until)
+        self._end_ns = max(chart.axis.end for chart in self.whole.charts)
 
     def page(self, number: int) -> str:
         """One moment: page tables and sentences on the left, the timeline up to it on the right."""
@@ -39,7 +39,7 @@ class RunPage:
             labelled("Where the pages shall be:", reason(run, number)),
         )
         left = (svg(self._pages(number), width_px=_LEFT), *sentences)
-        right = (svg(self._so_far(number), width_px=_RIGHT),)
+        right = (svg(self.so_far(number), width_px=_RIGHT),)
         return heading(headline(run, number)) + beside((_LEFT, left), (_RIGHT, right))
 
     def _pages(self, number: int) -> Scene:
@@ -52,10 +52,11 @@ class RunPage:
         bars = tuple(bar for chart in charts for bar in chart.bars)
         return replace(maps[0], panels=(replace(charts[0], lanes=lanes, bars=bars),))
 
-    def _so_far(self, number: int) -> Scene:
+    def so_far(self, number: int) -> Scene:
+        """The timeline up to a moment."""
         moments = self.recording.moments
         following = moments[number + 1].time_ns if number + 1 < len(moments) else self._end_ns
-        return reveal(self._whole, moments[number].time_ns, until=following)
+        return reveal(self.whole, moments[number].time_ns, until=following)
 
 
 def _map(tables: Mapping[str, Places], recording: Recording) -> Scene:

@@ -197,10 +197,9 @@ def test_after_a_memory_exception_gpu_steps_fail_at_once_and_the_rest_goes_on():
 
 
 def test_contents_larger_than_this_computer_are_one_line():
-    huge = step("mmap", 'name = "a"\nsize = "1024 TiB"') + step("cpu_read", 'on = "a"\nbyte = 0')
-    with pytest.raises(
-        InputError, match=r"^scenario: step 2 \(cpu_read\): this computer has too little memory for it; try: "
-    ):
+    huge = step("mmap", 'name = "a"\nat = "0x100000000"\nsize = "100 TiB"') + step("cpu_write", 'on = "a"\nbyte = 0')
+    line = r"^scenario: step 2 \(cpu_write\): this computer has too little memory for it; try: smaller"
+    with pytest.raises(InputError, match=line):
         go(huge)
 
 

@@ -52,6 +52,7 @@ def test_the_comparison_shows_yours_what_happened_and_why_without_a_score(capsys
 
 def test_the_comparison_depends_on_its_argument_and_not_on_what_was_kept(capsys):
     mine = predict("00.p1", **RIGHT)
+    capsys.readouterr()
     compare(mine)
     first = capsys.readouterr().out
     predict("00.p1", cpu_table="RAM", gpu_table="RAM", after_cpu_read="RAM")
@@ -93,7 +94,8 @@ def test_progress_tells_each_exercise_and_what_was_predicted(capsys):
     check("00.w1", 64)
     hint("00.1", 1)
     predict("00.p1", **RIGHT)
-    (state.folder() / "course.jsonl").open("a", encoding="utf-8").write("half a li\n")
+    path = state.folder() / "course.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") + "half a li\n", encoding="utf-8")
     capsys.readouterr()
     progress()
     told = capsys.readouterr().out

@@ -20,8 +20,7 @@ from svmlab.scenario.event_log import _align, compare_log, in_words, seen_events
 from svmlab.scenario.expectations import EVENT_NAMES, CpuEntry, LogEntry
 from svmlab.scenario.session import Actor, MissingNameError
 from svmlab.scenario.spans import Contents, SpanKeys
-from svmlab.scenario.steps import Fault, MappingKind, Preset
-from svmlab.svm.behaviour_table import PRESETS
+from svmlab.scenario.steps import Fault, MappingKind
 from svmlab.uapi import Attribute, Flag, MigrateTrigger
 from svmlab.units import KIB, PAGE_SIZE
 
@@ -251,7 +250,6 @@ def test_gaps_match_as_a_shell_matches_stars(pattern: str, text: str):
 
 
 def test_the_names_of_the_format_are_those_of_the_model():
-    assert get_args(Preset) == PRESETS
     assert set(get_args(Fault)) == set(FAULTS)
     assert set(get_args(MappingKind)) == {kind.value for kind in VmaKind}
     assert [name.upper() for name in get_args(FlagName)] == list(Flag.__members__)

@@ -12,6 +12,7 @@ from svmlab.resources import data_path
 from svmlab.scenario.format import Head, loads
 from svmlab.scenario.steps import STEPS
 from svmlab.scenario.tables import Between
+from svmlab.svm.behaviour_table import PRESETS
 
 PAGE = data_path("scenarios", "README.md").read_text(encoding="utf-8")
 # What the page shows as code, apart from examples.
@@ -59,7 +60,7 @@ def test_every_choice_is_described():
         if get_origin(part) is Literal
         for choice in get_args(part)
     }
-    assert {str(choice) for choice in choices} - CODE == set()
+    assert {str(choice) for choice in choices.union(PRESETS)} - CODE == set()
 
 
 def test_the_first_example_is_a_whole_scenario():
