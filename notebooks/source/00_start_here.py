@@ -17,7 +17,7 @@
 #
 # Shift+Enter runs a cell. If this one fails, close the notebook and start `make lab` in the project's folder.
 #
-# The machine is a real one. Inside a *hive*, each GPU reaches the memory of the others.
+# The machine is described after a real one. Inside a *hive*, each GPU reaches the memory of the others.
 
 # %%
 import svmlab as sl
@@ -155,19 +155,19 @@ for event in p.log.events("step"):
 sl.show(sl.timeline(p))
 
 # %% [markdown]
-# Read it downwards, from cause to effect. Step 1 takes the page away from the CPU, and an *MMU notifier* tells whoever else may use it. These GPUs
-# cannot take page faults (*xnack* is off). So the driver stops all queues of the process, on all eight GPUs, and orders the restore worker for 1 ms
-# later. The copy, by gpu0's copy engine (*SDMA*), still goes on during step 4. The jagged lines mark a piece left out of the axis.
+# Read it downwards, from cause to effect. Step 1 takes the page away from the CPU, and an *MMU notifier* tells whoever else may use it. The GPUs
+# are set to take no page faults (*xnack* is off). So the driver stops all queues of the process, on all eight GPUs, and orders the restore worker for
+# 1 ms later. The copy, by gpu0's copy engine (*SDMA*), still goes on during step 4. The jagged lines mark a piece left out of the axis.
 #
 # Times come from a cost model: trust their proportions, not their digits.
 #
-# Why did the page go to gpu0? Rules are asked in a fixed order; the first that fires decides. (`0x7e0000000` is the number of the page.)
+# Why did the page go to gpu0? Rules are asked in a fixed order; the first that fires decides:
 
 # %%
 print(p.why(a))
 
 # %% [markdown]
-# Why did the queues stop? Every event knows its cause:
+# Why did the queues stop? Every event knows its cause. (`0x7e0000000` is the number of the page.)
 
 # %%
 print(sl.why(p.log.events("queue_eviction")[0]))
@@ -254,7 +254,7 @@ check("00.1", order)
 # ### 00.2 Stay at home
 #
 # gpu0 and the CPU read the same buffer in turn. With the attributes `{"access": ["gpu0"], "prefetch": "gpu0"}` every turn moves pages. Change one
-# attribute, so that both still read and nothing ever moves.
+# attribute, so that both still read and nothing ever moves, and write all attributes down like that.
 
 # %% tags=["stub"]
 keep = ...
@@ -308,7 +308,7 @@ check("00.2", keep)
 # ## Next
 #
 # Notebook 01, *Two memories, one address*: what a pointer means on both sides. Answers with reasons are in
-# [the version with solutions](solutions/00_start_here.ipynb).
+# [the version with solutions](solutions/00_start_here.ipynb); `sl.course.progress()` lists what you have done.
 
 # %% [markdown] tags=["solution"]
 # ## Next

@@ -1,0 +1,1 @@
+"""The machine: descriptions and topologies, costs, page frames, VRAM, copy engines, GPUs, virtual time."""

@@ -96,13 +96,9 @@ class ProcessDevice:
         return self.queues[-1]
 
     def accessible(self, page: int, last: int, *, write: bool) -> int:
-        """How many pages from ``page`` on the GPU can access without a fault, up to ``last`` and the end of the block."""
+        """How many pages from ``page`` on the GPU can access without a fault, up to ``last`` and the block's end."""
         need = PteFlag.VALID | (PteFlag.WRITEABLE if write else PteFlag.READABLE)
-        _, view = next(self.flags.blocks(page, last))
-        if not view[0] & PteFlag.VALID:
-            return 0
-        bad = np.flatnonzero((view & need) != need)
-        return int(bad[0]) if len(bad) else len(view)
+        return self.flags.leading(page, last, lambda flags: (flags & need) == need)
 
     def map(self, start: int, pfns: Pfns, flags: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
         """Write entries for ``len(pfns)`` pages from ``start`` on; flags 0 means unmapped."""

@@ -11,10 +11,7 @@ from svmlab.hardware.machine import Machine
 from svmlab.log import Log
 from svmlab.units import PAGE_SIZE
 
-__all__ = ["WINDOW_PAGES", "Batch", "Fence", "SdmaRing"]
-
-WINDOW_PAGES = 512
-"""AMDGPU_GTT_MAX_TRANSFER_SIZE: pages that one GART window shows to the engine."""
+__all__ = ["Batch", "Fence", "SdmaRing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,13 @@ class SdmaRing:
     """The ring of one GPU; submitting returns at once.
 
     Args:
-        machine, gpu: whose ring it is, by GPU index.
+        machine: where it is.
+        gpu: whose ring it is, by GPU index.
         costs: the cost model.
         log: where batches and windows are written.
+
+    Attributes:
+        free_at_ns: when the last job that was queued will be done.
 
     Kernel: svm_migrate_copy_memory_gart (kfd_migrate.c)
     """
@@ -63,10 +64,27 @@ class SdmaRing:
     def submit(self, batch: Batch, now_ns: int) -> Fence:
         """Queue one batch: for each window of 512 pages a GART update and a copy.
 
-        Windows are counted from the start of the batch, not from an aligned address.
+        Windows are counted from the start of the batch, not from an aligned address. An empty batch is no job.
+
+        Args:
+            batch: what to copy.
+            now_ns: the time.
+
+        Returns:
+            The fence of its last job.
+
+        >>> from svmlab.hardware.machine import Machine
+        >>> log = Log()
+        >>> ring = SdmaRing(Machine.find("toy"), 0, Costs.load(), log)
+        >>> fence = ring.submit(Batch(page=100, vram_page=24, npages=600, to_vram=True), 0)
+        >>> log.field("copy_window", "npages").tolist(), fence.ready_ns == ring.free_at_ns
+        ([512, 88], True)
         """
-        sizes = np.full(-(-batch.npages // WINDOW_PAGES), WINDOW_PAGES, np.int64)
-        sizes[-1] = batch.npages - WINDOW_PAGES * (len(sizes) - 1)
+        if not batch.npages:
+            return Fence(max(now_ns, self.free_at_ns))
+        window = self.costs.copy_window_pages
+        first = np.arange(0, batch.npages, window, dtype=np.int64)
+        sizes = np.minimum(window, batch.npages - first)
         durations = (
             self.costs.gart_update_ns
             + self.costs.sdma_job_ns
@@ -75,7 +93,6 @@ class SdmaRing:
         ends = max(now_ns, self.free_at_ns) + np.cumsum(durations)
         begins = ends - durations
         self.free_at_ns = int(ends[-1])
-        first = np.arange(len(sizes), dtype=np.int64) * WINDOW_PAGES
         copy = self.log.emit(
             "copy",
             batch.page,
@@ -91,8 +108,8 @@ class SdmaRing:
             self.log.extend(
                 "copy_window",
                 begins,
-                batch.page + first,
-                batch.page + first + sizes - 1,
+                start=batch.page + first,
+                last=batch.page + first + sizes - 1,
                 gpu=self.gpu,
                 to_vram=int(batch.to_vram),
                 vram_page=batch.vram_page + first,

@@ -30,7 +30,7 @@ class SeededEnvironment(simpy.Environment):
 
     def __init__(self, seed: int) -> None:
         super().__init__(initial_time=0)
-        self._random = random.Random(seed)  # noqa: S311  # chance here is for variety, not for secrets
+        self._random = random.Random(seed)  # chance here is for variety, not for secrets
 
     def schedule(self, event: simpy.Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
         """Put an event into the queue; among events of one time and priority the tie number decides."""
@@ -89,9 +89,9 @@ class World:
 
     def begin(self, process: TaskProcess) -> None:
         """Run a task that was just spawned up to its first sleep, if nobody else runs now."""
-        while not self.inside_a_task() and process.target is not None and not process.target.processed:
-            if not isinstance(process.target, Initialize):
-                break
+        if self.inside_a_task():
+            return
+        while isinstance(process.target, Initialize) and not process.target.processed:
             self.env.step()
 
     def inside_a_task(self) -> bool:

@@ -30,6 +30,9 @@ class EventKind:
     says: str
 
 
+# one event a line, or two, however wide: it is a table
+# fmt: off
+# ruff: noqa: E501
 _TABLE = (
     # what the application and the kernel's mm do
     EventKind("call_start", "application", (), "{text} begins on {span}"),
@@ -41,7 +44,7 @@ _TABLE = (
     EventKind("memory_exception", "queues", ("gpu", "write"), "{gpu}: fatal {write:read|write} of {span}"),
     EventKind("process_start", "application", ("parent",), "process {text} starts"),
     EventKind("process_end", "application", (), "process {text} ends"),
-    EventKind("populate", "application", ("npages",), "{npages} pages of {span} get RAM frames"),
+    EventKind("populate", "application", ("npages", "zero"), "{npages} pages of {span} get {zero:frames|the zero page}"),
     # the driver
     EventKind("attributes", "driver", ("nattr",), "attributes of {span} change"),
     EventKind("range_add", "driver", (), "range {span} is registered"),
@@ -92,6 +95,7 @@ _TABLE = (
     EventKind("lock_wait", "lock", (), "waits for {text}"),
     EventKind("lock_acquired", "lock", ("waited_ns",), "gets {text} after {waited_ns}"),
 )
+# fmt: on
 
 EVENTS: dict[str, EventKind] = {kind.name: kind for kind in _TABLE}
 """Event kinds by name."""

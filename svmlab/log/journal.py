@@ -20,10 +20,11 @@ Column = npt.NDArray[np.int64]
 _HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
 _WIDTH = len(_HEAD) + FIELD_SLOTS
 _NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
+_FIELDS = {kind.name: frozenset(kind.fields) for kind in KINDS}
 _FLUSH_ROWS = 4096
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Task:
     """Somebody who does things: a thread of the application, a worker of the kernel, work on a queue.
 
@@ -108,9 +109,8 @@ class Log:
         self.strings: list[str] = [""]
         self._string_ids: dict[str, int] = {"": 0}
         self._pending: list[tuple[int, ...]] = []
-        self._chunks: list[Column] = []
+        self._table = np.zeros((0, _WIDTH), np.int64)
         self._flushed = 0
-        self._joined: Column | None = None
         self.root = self.new_task("machine", pid=0)
 
     def new_task(self, name: str, *, pid: int, cause: int = -1) -> Task:
@@ -150,7 +150,8 @@ class Log:
 
         Args:
             name: its kind, a name of the event table.
-            start, last: the pages it is about, inclusive.
+            start: first of the pages it is about; -1: it is about none.
+            last: last of them, inclusive.
             text: a name or reason.
             time_ns: its time; default: now.
             pid: the process it belongs to; default: the running task's.
@@ -165,10 +166,8 @@ class Log:
             InputError: the kind has no such field.
         """
         number = _NUMBER[name]
-        names = KINDS[number].fields
-        values = [fields.get(title, 0) for title in names]
-        if len(fields) > len(names) or not fields.keys() <= set(names):
-            raise InputError(f"event {name} has no field {sorted(set(fields) - set(names))}", allowed=", ".join(names))
+        _check_fields(name, fields)
+        values = [fields.get(title, 0) for title in KINDS[number].fields]
         task = self.active() or self.root
         row = (
             self.clock() if time_ns is None else time_ns,
@@ -182,30 +181,33 @@ class Log:
             *values,
             *(0,) * (FIELD_SLOTS - len(values)),
         )
-        pending = self._pending
-        pending.append(row)
-        self._joined = None
-        if len(pending) >= _FLUSH_ROWS:
+        self._pending.append(row)
+        if len(self._pending) >= _FLUSH_ROWS:
             self._flush()
         return self._flushed + len(self._pending) - 1
 
-    def extend(self, name: str, times_ns: Column, start: Column, last: Column, **fields: Column | int) -> None:
+    def extend(self, name: str, times_ns: Column, *, start: Column, last: Column, **fields: Column | int) -> None:
         """Append many events of one kind at once, one for each element of ``times_ns``.
 
         Args:
             name: their kind.
-            times_ns, start, last: their times and pages, arrays of one shape ``(n,)``.
+            times_ns: their times, shape ``(n,)``.
+            start: first page of each, shape ``(n,)``.
+            last: last page of each, inclusive, shape ``(n,)``.
             fields: the kind's fields, arrays of that shape or a value that all share.
+
+        Raises:
+            KeyError: the table has no such kind.
+            InputError: the kind has no such field.
         """
-        self._flush()
+        _check_fields(name, fields)
         task = self.task
-        rows = np.zeros((len(times_ns), _WIDTH), np.int64)
-        rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4] = (
-            times_ns, _NUMBER[name], task.id, task.cause, task.pid)
-        rows[:, 5], rows[:, 6] = start, last
+        rows = self._new_rows(len(times_ns))
+        head = (times_ns, _NUMBER[name], task.id, task.cause, task.pid, start, last, 0)
+        for column, values in enumerate(head):
+            rows[:, column] = np.asarray(values)
         for slot, title in enumerate(EVENTS[name].fields):
             rows[:, len(_HEAD) + slot] = fields.get(title, 0)
-        self._append(rows)
 
     def column(self, name: str) -> Column:
         """One column as an array of shape ``(events,)``: time, kind, task, cause, pid, start, last or text."""
@@ -222,7 +224,8 @@ class Log:
     def field(self, name: str, title: str, ids: npt.NDArray[np.intp] | None = None) -> Column:
         """One field of the events of one kind (of all of them, or of ``ids``), as an array."""
         slot = len(_HEAD) + EVENTS[name].fields.index(title)
-        return self._rows()[self.select(name) if ids is None else ids, slot]
+        values: Column = self._rows()[self.select(name) if ids is None else ids, slot]
+        return values
 
     def kinds_since(self, event: int) -> set[str]:
         """Names of the kinds of event from number ``event`` on."""
@@ -274,24 +277,38 @@ class Log:
             self.strings.append(text)
         return number
 
-    def _append(self, rows: Column) -> None:
-        if len(rows):
-            self._chunks.append(rows)
-            self._flushed += len(rows)
-            self._joined = None
+    def _new_rows(self, count: int) -> Column:
+        """Rows for events that are to be written now, behind all that was emitted before."""
+        self._flush(room=count)
+        rows = self._table[self._flushed : self._flushed + count]
+        rows[:] = 0
+        self._flushed += count
+        return rows
 
-    def _flush(self) -> None:
+    def _flush(self, room: int = 0) -> None:
+        """Move what was emitted into the table, which doubles when it is full: rows are copied once on average."""
         pending, self._pending = self._pending, []
+        size = self._flushed + len(pending)
+        if size + room > len(self._table):
+            larger = np.empty((max(size + room, 2 * len(self._table), _FLUSH_ROWS), _WIDTH), np.int64)
+            larger[: self._flushed] = self._table[: self._flushed]
+            self._table = larger
         if pending:
-            self._append(np.array(pending, np.int64))
+            self._table[self._flushed : size] = pending
+            self._flushed = size
 
     def _rows(self) -> Column:
-        if self._joined is None or self._pending:
-            self._flush()
-            joined = np.concatenate(self._chunks) if self._chunks else np.zeros((0, _WIDTH), np.int64)
-            self._chunks = [joined] if len(joined) else []
-            self._joined = joined
-        return self._joined
+        """All events, shape ``(events, columns)``, to be read only; what was handed out before stays as it is."""
+        self._flush()
+        rows = self._table[: self._flushed]
+        rows.flags.writeable = False
+        return rows
 
     def __reduce__(self) -> Any:
         raise TypeError("a log is not pickled; export it instead (svmlab run --trace)")
+
+
+def _check_fields(name: str, fields: dict[str, Any]) -> None:
+    if not fields.keys() <= _FIELDS[name]:
+        unknown = ", ".join(sorted(fields.keys() - _FIELDS[name]))
+        raise InputError(f"an event {name} has no {unknown}", allowed=", ".join(EVENTS[name].fields) or "no fields")

@@ -61,4 +61,5 @@ def migrating(entries: Entries, memory: Memory) -> npt.NDArray[np.bool_]:
     """Whether each entry is a migration entry."""
     present = (entries & SWAP) == 0
     moving: npt.NDArray[np.bool_] = (memory.flags[np.where(present, pfn_of(entries), 0)] & FrameFlag.MIGRATING) != 0
-    return present & moving
+    moving &= present
+    return moving

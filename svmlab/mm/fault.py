@@ -23,15 +23,17 @@ Mask = npt.NDArray[np.bool_]
 def accessible(mm: AddressSpace, entries: pte.Entries, *, write: bool) -> Mask:
     """Whether the CPU can load from (or store to) each page without a fault."""
     good = _in_ram(mm.memory, entries)
-    return good & ((entries & pte.WRITE) != 0) if write else good
+    if write:
+        good &= (entries & pte.WRITE) != 0
+    return good
 
 
 def _in_ram(memory: Memory, entries: pte.Entries) -> Mask:
     """Which entries name a frame of RAM and are no migration entries."""
     pfns = pte.pfn_of(entries)
-    good = (entries != pte.NONE) & ((entries & pte.SWAP) == 0) & ~memory.is_device(pfns)
-    still: Mask = (memory.flags[np.where(good, pfns, 0)] & FrameFlag.MIGRATING) == 0
-    return good & still
+    good: Mask = (entries != pte.NONE) & ((entries & pte.SWAP) == 0) & ~memory.is_device(pfns)
+    good &= (memory.flags[np.where(good, pfns, 0)] & FrameFlag.MIGRATING) == 0
+    return good
 
 
 def fault_in(mm: AddressSpace, page: int, last: int, *, write: bool) -> Blocking[int]:
@@ -96,7 +98,7 @@ def handle_fault(mm: AddressSpace, page: int, last: int, *, write: bool) -> Bloc
 
 
 def _populate(mm: AddressSpace, vma: Vma, page: int, last: int, *, write: bool) -> Blocking[None]:
-    """Pages nobody touched: the zero page for loads, frames for stores, the page cache for files (do_anonymous_page)."""
+    """Pages nobody touched: the zero page for loads, frames for stores, page cache for files (do_anonymous_page)."""
     if vma.kind is VmaKind.DEVICE:
         raise BusError(f"{mm.name}: page {page:#x} belongs to a device")
     npages = mm.table.leading(page, last, lambda entries: entries == pte.NONE)
@@ -109,7 +111,7 @@ def _populate(mm: AddressSpace, vma: Vma, page: int, last: int, *, write: bool) 
     else:
         fresh = np.full(npages, pte.ZERO_ENTRY, np.uint32)
     mm.table.set(page, fresh)
-    mm.world.emit("populate", page, page + npages - 1, npages=npages)
+    mm.world.emit("populate", page, page + npages - 1, npages=npages, zero=int(fresh[0] == pte.ZERO_ENTRY))
     yield mm.world.delay(npages * mm.costs.cpu_fault_page_ns)
 
 
@@ -147,10 +149,11 @@ def _write_protected(mm: AddressSpace, vma: Vma, page: int, last: int) -> Blocki
     """A store to a read-only entry: use the frame if nobody else does, else copy it (do_wp_page)."""
 
     def reusable(entries: pte.Entries) -> Mask:
-        return _read_only(mm.memory, entries) & (not vma.private or _exclusive(mm.memory, entries))
+        good = _read_only(mm.memory, entries)
+        return good & _exclusive(mm.memory, entries) if vma.private else good
 
     def zero(entries: pte.Entries) -> Mask:
-        return entries == pte.ZERO_ENTRY
+        return np.equal(entries, pte.ZERO_ENTRY)
 
     def shared(entries: pte.Entries) -> Mask:
         return _read_only(mm.memory, entries) & ~_exclusive(mm.memory, entries) & ~zero(entries)
@@ -165,14 +168,17 @@ def _write_protected(mm: AddressSpace, vma: Vma, page: int, last: int) -> Blocki
 
 
 def _read_only(memory: Memory, entries: pte.Entries) -> Mask:
-    return _in_ram(memory, entries) & ((entries & pte.WRITE) == 0)
+    good: Mask = _in_ram(memory, entries)
+    good &= (entries & pte.WRITE) == 0
+    return good
 
 
 def _exclusive(memory: Memory, entries: pte.Entries) -> Mask:
     """Whether the frame belongs to this entry alone, pins aside; the zero page and the page cache never do."""
     pfns = np.where((entries & pte.SWAP) == 0, pte.pfn_of(entries), 0)
     mine: Mask = (memory.references[pfns] - memory.pins[pfns] == 1) & ((memory.flags[pfns] & FrameFlag.FILE) == 0)
-    return mine & (pfns > ZERO_PFN)
+    mine &= pfns > ZERO_PFN
+    return mine
 
 
 def _copy_on_write(mm: AddressSpace, page: int, last: int, alike: Callable[[pte.Entries], Mask]) -> Blocking[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from svmlab.errors import DriverError
 from svmlab.hardware.memory import ZERO_PFN, FrameFlag
@@ -66,13 +67,15 @@ def _share(mm: AddressSpace, child: AddressSpace, vma: Vma) -> None:
             _copy_pinned(child, page, np.flatnonzero(pinned), pfns[pinned])
 
 
-def _to_be_copied(mm: AddressSpace, vma: Vma, pfns: pte.Entries) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _to_be_copied(mm: AddressSpace, vma: Vma, pfns: pte.Entries) -> npt.NDArray[np.bool_]:
     """Pinned frames of anonymous memory; pages of a file stay shared (page_needs_cow_for_dma)."""
-    flags = mm.memory.flags[pfns]
-    return ((flags & FrameFlag.PINNED) != 0) & ((flags & FrameFlag.FILE) == 0) & vma.private
+    if not vma.private:
+        return np.zeros(len(pfns), bool)
+    pinned: npt.NDArray[np.bool_] = (mm.memory.flags[pfns] & (FrameFlag.PINNED | FrameFlag.FILE)) == FrameFlag.PINNED
+    return pinned
 
 
-def _copy_pinned(child: AddressSpace, page: int, index: np.ndarray[tuple[int], np.dtype[np.intp]], pfns: pte.Entries) -> None:
+def _copy_pinned(child: AddressSpace, page: int, index: npt.NDArray[np.intp], pfns: pte.Entries) -> None:
     fresh = child.memory.alloc_ram(len(index), zero=False)
     child.memory.copy(pfns, fresh)
     entries = next(child.blocks(page, page + int(index[-1])))[1]

@@ -18,6 +18,8 @@ from svmlab.mm.vma import Vma, VmaKind
 
 __all__ = ["range_fault"]
 
+Mask = npt.NDArray[np.bool_]
+
 
 def range_fault(
     mm: AddressSpace, vma: Vma, start: int, last: int, *, write: bool, owners: frozenset[int], faults: Injections
@@ -63,14 +65,13 @@ def range_fault(
     return found
 
 
-def _present(
-    mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]
-) -> npt.NDArray[np.bool_]:
+def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]) -> Mask:
     pfns = pte.pfn_of(entries)
-    own = (entries & pte.SWAP == 0) & mm.memory.in_vram_of(pfns, owners)
+    own: Mask = ((entries & pte.SWAP) == 0) & mm.memory.in_vram_of(pfns, owners)
     if own.any():
         own &= (mm.memory.flags[np.where(own, pfns, 0)] & FrameFlag.MIGRATING) == 0
-    return own | accessible(mm, entries, write=write)
+    own |= accessible(mm, entries, write=write)
+    return own
 
 
 def _fault(mm: AddressSpace, page: int, last: int, *, write: bool) -> Blocking[None]:

@@ -7,9 +7,10 @@ class could deadlock against a task that does it the other way round; like lockd
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from dataclasses import dataclass
 from enum import IntEnum
-from types import TracebackType
 
 import simpy
 
@@ -35,70 +36,91 @@ class LockClass(IntEnum):
 
 
 class _Lock:
-    """What both kinds share: a class, a name, a queue in order of arrival."""
+    """What both kinds share: a class, a name, who holds it and where they took it, a queue in order of arrival."""
 
     __slots__ = ("holders", "kind", "name", "queue", "world", "writing")
 
     def __init__(self, world: World, kind: LockClass, name: str) -> None:
         self.world, self.kind, self.name = world, kind, name
-        self.holders: list[Task] = []
+        self.holders: dict[Task, str] = {}
         self.writing = False
-        self.queue: deque[tuple[Task, bool, simpy.Event]] = deque()
+        self.queue: deque[_Waiter] = deque()
 
     @property
     def locked(self) -> bool:
         """Whether somebody holds it."""
         return bool(self.holders)
 
-    def _check_order(self, task: Task) -> None:
+    def _check_order(self, task: Task, where: str) -> None:
         for held in task.held:
             if held.kind >= self.kind:
                 raise LockOrderError(
-                    f"{task.name} takes {self.name} while it holds {held.name}",
-                    allowed=f"{self.kind.name} before {held.kind.name}",
+                    f"{task.name} takes {self.name} in {where} while it holds {held.name}, "
+                    f"taken in {held.holders[task]}",
+                    allowed=f"{self.kind.name} before {held.kind.name}"
+                    if held.kind > self.kind
+                    else f"one {self.kind.name} at a time",
                     hint="another task that takes them in the kernel's order would deadlock with this one",
                 )
 
     def _free_for(self, write: bool) -> bool:
         return not self.holders or not (write or self.writing)
 
-    def _grant(self, task: Task, write: bool) -> None:
-        self.holders.append(task)
-        self.writing = write
-        task.held.append(self)
+    def _grant(self, waiter: _Waiter) -> Held:
+        self.holders[waiter.task] = waiter.where
+        self.writing = waiter.write
+        waiter.task.held.append(self)
+        return Held(self, waiter.task)
 
     def _acquire(self, write: bool) -> Blocking[Held]:
-        task = self.world.log.task
-        self._check_order(task)
+        waiter = _Waiter(self.world.log.task, write, _caller())
+        self._check_order(waiter.task, waiter.where)
         if self._free_for(write) and not self.queue:
-            self._grant(task, write)
-            return Held(self, task)
+            return self._grant(waiter)
         wait = self.world.emit("lock_wait", text=self.name)
         begun = self.world.now
-        granted = self.world.event()
-        self.queue.append((task, write, granted))
-        yield granted
+        waiter.granted = self.world.event()
+        self.queue.append(waiter)
+        yield waiter.granted
         self.world.emit("lock_acquired", text=self.name, waited_ns=self.world.now - begun, cause=wait)
-        return Held(self, task)
+        return Held(self, waiter.task)
 
     def _try(self, write: bool) -> Held | None:
         task = self.world.log.task
-        if self.queue or not self._free_for(write):
+        if self.queue or not self._free_for(write) or task in self.holders:
             return None
-        self._grant(task, write)
-        return Held(self, task)
+        return self._grant(_Waiter(task, write, _caller()))
 
     def release(self, task: Task) -> None:
         """Give the lock up; whoever waited longest gets it (with the readers right behind a reader)."""
-        self.holders.remove(task)
+        del self.holders[task]
         task.held.remove(self)
         self._hand_over()
 
     def _hand_over(self) -> None:
-        while self.queue and self._free_for(self.queue[0][1]):
-            task, write, granted = self.queue.popleft()
-            self._grant(task, write)
-            granted.succeed()
+        while self.queue and self._free_for(self.queue[0].write):
+            waiter = self.queue.popleft()
+            self._grant(waiter)
+            if waiter.granted is not None:
+                waiter.granted.succeed()
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Somebody who wants a lock: who, how, from where, and the event that tells them that they have it."""
+
+    task: Task
+    write: bool
+    where: str
+    granted: simpy.Event | None = None
+
+
+def _caller() -> str:
+    """The function outside of this module that asks for a lock, as lockdep would name it."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"] == __name__:
+        frame = frame.f_back
+    return f"{frame.f_globals['__name__'].removeprefix('svmlab.')}.{frame.f_code.co_qualname}"
 
 
 class Held:
@@ -112,7 +134,7 @@ class Held:
     def __enter__(self) -> Held:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.release()
 
     def release(self) -> None:
@@ -126,7 +148,7 @@ class Held:
 
 
 class Mutex(_Lock):
-    """struct mutex: one holder. Used as ``with (yield from mutex.held()): ...``"""
+    """One holder at a time (struct mutex). Used as ``with (yield from mutex.held()): ...``."""
 
     __slots__ = ()
 
@@ -144,7 +166,7 @@ class Mutex(_Lock):
 
 
 class RwLock(_Lock):
-    """struct rw_semaphore: many readers or one writer; a waiting writer holds back later readers."""
+    """Many readers or one writer (struct rw_semaphore); a waiting writer holds back later readers."""
 
     __slots__ = ()
 

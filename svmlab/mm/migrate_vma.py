@@ -98,7 +98,8 @@ class MigrateVma:
 
     def moved(self) -> Mask:
         """Which pages really moved; meaningful after ``pages``."""
-        return self.collected & (self.dst != 0)
+        both: Mask = self.collected & (self.dst != 0)
+        return both
 
     def blocks(self) -> Iterator[slice]:
         """The pages, as slices of src and dst that lie in one block of the page table each."""
@@ -238,9 +239,9 @@ def _refuse_pages(args: MigrateVma) -> None:
 
 def _first_hole(args: MigrateVma) -> int | None:
     for block in args.blocks():
-        holes = args.src[block] == MIGRATE
-        if holes.any():
-            return block.start + int(holes.argmax())
+        holes = np.flatnonzero(args.src[block] == MIGRATE)
+        if len(holes):
+            return int(block.start) + int(holes[0])
     return None
 
 

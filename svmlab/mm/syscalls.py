@@ -54,8 +54,8 @@ def mmap(mm: AddressSpace, mapping: Mapping) -> Blocking[Span]:
         Where it is, in whole pages.
 
     Raises:
-        DriverError: EINVAL for an empty mapping or a bad address, EEXIST where something is mapped, ENOMEM for more than
-            user space has.
+        DriverError: EINVAL for an empty mapping or a bad address, EEXIST where something is mapped, ENOMEM for more
+            than user space has.
     """
     if mapping.nbytes <= 0:
         raise DriverError(errno.EINVAL, f"a mapping of {mapping.nbytes} bytes", allowed="1 byte or more")
@@ -108,8 +108,8 @@ def discard(mm: AddressSpace, span: Span) -> Blocking[None]:
     """Throw the contents of pages away; the next touch finds zeros, or the file (MADV_DONTNEED).
 
     Raises:
-        DriverError: ENOMEM, part of the span is not mapped (the rest is discarded); EINVAL for special mappings and bad
-            spans.
+        DriverError: ENOMEM, part of the span is not mapped (the rest is discarded); EINVAL for special mappings and
+            bad spans.
     """
     start, last = span.whole_pages()
     with (yield from mm.mmap_lock.read()):
@@ -136,7 +136,7 @@ def mprotect(mm: AddressSpace, span: Span, protection: Protection) -> Blocking[N
     3. join parts of a mapping that are alike again
 
     Raises:
-        DriverError: ENOMEM, part of the span is not mapped (what lies before the hole is changed); EINVAL for bad spans.
+        DriverError: ENOMEM, part of the span is not mapped (what is before the hole is changed); EINVAL, a bad span.
 
     Kernel: mprotect_fixup (mm/mprotect.c)
     """
@@ -203,7 +203,7 @@ def _new_place(mm: AddressSpace, start: int, last: int, to: int | None) -> int:
     vma = mm.vma_at(start)
     if vma is None or vma.last < last:
         raise DriverError(errno.EFAULT, f"pages {start:#x} to {last:#x} are not inside one mapping")
-    size = (last - start + 1) * PAGE_SIZE
-    if to is not None and abs(to - start * PAGE_SIZE) < size:
-        raise DriverError(errno.EINVAL, f"{to:#x} lies in the {size} bytes that are to move", allowed="a place beside them")
-    return mm.place(last - start + 1, to)
+    npages = last - start + 1
+    if to is not None and abs(to - start * PAGE_SIZE) < npages * PAGE_SIZE:
+        raise DriverError(errno.EINVAL, f"{to:#x} is within {npages} pages of the old place", allowed="a place beside")
+    return mm.place(npages, to)

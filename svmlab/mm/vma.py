@@ -137,8 +137,6 @@ class Vma:
 
     def continues(self, before: Vma) -> bool:
         """Whether this is the other half of a mapping that was cut behind ``before`` (can_vma_merge_after)."""
-        if (self.kind, self.name, self.protection, self.file) != (before.kind, before.name, before.protection, before.file):
-            return False
-        return self.start == before.last + 1 and (
-            self.file is None or self.file_page == before.file_page + self.start - before.start
-        )
+        alike = all(getattr(self, name) == getattr(before, name) for name in ("kind", "name", "protection", "file"))
+        next_page = before.file_page + self.start - before.start
+        return alike and self.start == before.last + 1 and (self.file is None or self.file_page == next_page)

@@ -1,57 +1,61 @@
-"""What must always hold: named predicates over the state of a process; one call checks them all."""
+"""What must always hold: named predicates over the state of a machine; one call checks them all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from svmlab.hardware.gpu import PteFlag
-from svmlab.hardware.memory import ZERO_PFN, FrameFlag
+from svmlab.hardware.gpu import ProcessDevice, PteFlag
 from svmlab.mm import entries as pte
+from svmlab.mm.consistency import MEMORY_INVARIANTS, MemoryState
+from svmlab.mm.vma import Vma
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 
 __all__ = ["INVARIANTS", "broken"]
 
 Complaints = Iterator[str]
+Pages = npt.NDArray[np.integer[Any]]
 
 
-def _ranges_are_disjoint(driver: Driver) -> Complaints:
-    pieces = sorted(driver.svms.with_children(), key=lambda range_: range_.start)
-    for before, after in zip(pieces, pieces[1:], strict=False):
+@dataclass(frozen=True)
+class Snapshot:
+    """What the predicates look at: one process, and the memory of the machine it shares.
+
+    Attributes:
+        driver: the driver's state for the process.
+        state: everything that names page frames.
+    """
+
+    driver: Driver
+    state: MemoryState
+
+
+def _ranges_are_disjoint(now: Snapshot) -> Complaints:
+    pieces = sorted(now.driver.svms.with_children(), key=lambda range_: range_.start)
+    for before, after in pairwise(pieces):
         if before.last >= after.start:
             yield f"ranges [{before.start:#x}, {before.last:#x}] and [{after.start:#x}, {after.last:#x}] overlap"
 
 
-def _frames_have_one_owner(driver: Driver) -> Complaints:
-    """Every frame is named by as many entries as it has references, pins and page caches aside."""
-    count = np.zeros(len(driver.memory.references), np.int32)
-    for mm in driver.mm.family:
-        for _, entries in mm.table.pages():
-            named = pte.pfn_of(entries[(entries != pte.NONE) & ((entries & pte.SWAP) == 0)])
-            np.add.at(count, named, 1)
-    count[ZERO_PFN] = 0
-    named = np.flatnonzero(count)
-    flags = driver.memory.flags[named]
-    busy = (flags & (FrameFlag.MIGRATING | FrameFlag.FILE | FrameFlag.PINNED)) != 0
-    wrong = named[~busy & (count[named] != driver.memory.references[named])]
-    if len(wrong):
-        pfn = int(wrong[0])
-        yield (f"{len(wrong)} frames have the wrong number of references; frame {pfn:#x} is named by {count[pfn]} "
-               f"entries and has {driver.memory.references[pfn]} references")
-
-
-def _device_pages_have_a_buffer(driver: Driver) -> Complaints:
+def _device_pages_have_a_buffer(now: Snapshot) -> Complaints:
+    driver = now.driver
     for page, entries in driver.mm.table.pages():
         pfns = pte.pfn_of(entries)
-        device = (entries != pte.NONE) & ((entries & pte.SWAP) == 0) & driver.memory.is_device(pfns)
-        lost = [n for n in np.unique(driver.memory.owner[pfns[device]]).tolist() if n not in driver.system.buffers]
+        device = ((entries & pte.SWAP) == 0) & driver.memory.is_device(pfns)
+        numbers = np.unique(driver.memory.owner[pfns[device]]).tolist()
+        lost = [number for number in numbers if number not in driver.system.buffers]
         if lost:
             yield f"pages near {page:#x} are in VRAM of buffer {lost[0]}, which was freed"
 
 
-def _ranges_count_their_vram(driver: Driver) -> Complaints:
+def _ranges_count_their_vram(now: Snapshot) -> Complaints:
+    driver = now.driver
     for range_ in driver.svms.with_children():
         if range_.invalid and driver.svms.evicted_ranges:
             continue
@@ -64,51 +68,100 @@ def _ranges_count_their_vram(driver: Driver) -> Complaints:
 
 def _vram_pages(driver: Driver, range_: Range) -> int:
     return sum(
-        int(np.count_nonzero((entries & pte.SWAP == 0) & driver.memory.is_device(pte.pfn_of(entries))))
-        for _, entries in driver.mm.table.blocks(range_.start, range_.last)
+        int(np.count_nonzero(((entries & pte.SWAP) == 0) & driver.memory.is_device(pte.pfn_of(entries))))
+        for _, entries in driver.mm.table.stored(range_.start, range_.last)
     )
 
 
-def _mapped_pages_are_present(driver: Driver) -> Complaints:
+def _mapped_pages_are_present(now: Snapshot) -> Complaints:
     """What a running GPU can touch is what the CPU page table holds."""
-    stopped = not all(device.running for device in driver.devices)
-    for device in driver.devices:
+    for device in now.driver.devices:
         for page, flags in device.flags.pages():
+            frames = device.frames.view(page, page + len(flags) - 1)
+            entries = now.driver.mm.table.view(page, page + len(flags) - 1)
             valid = (flags & PteFlag.VALID) != 0
-            if not valid.any():
-                continue
-            entries = driver.mm.table.get(page, page + len(flags) - 1)
-            frames = device.frames.get(page, page + len(flags) - 1)
-            wrong = np.flatnonzero(valid & ((pte.pfn_of(entries) != frames) | ((entries & pte.SWAP) != 0))) + page
-            wrong = wrong if not stopped else np.array([at for at in wrong if not _may_be_stale(driver, int(at))])
+            other = valid & ((pte.pfn_of(entries) != frames) | ((entries & pte.SWAP) != 0))
+            wrong = _not_excused(now.driver, np.flatnonzero(other) + page)
             if len(wrong):
-                yield f"gpu{device.gpu} maps {len(wrong)} pages to frames that do not hold them, the first is {int(wrong[0]):#x}"
+                yield (
+                    f"gpu{device.gpu} maps {len(wrong)} pages to frames that do not hold them, "
+                    f"the first is {int(wrong[0]):#x}"
+                )
 
 
-def _may_be_stale(driver: Driver, page: int) -> bool:
-    """While the queues are stopped, entries of invalid ranges may be old."""
-    range_ = driver.svms.at(page)
-    return range_ is not None and range_.invalid > 0
+def _not_excused(driver: Driver, pages: Pages) -> Pages:
+    """Without those that may be stale: while the queues are stopped, entries of invalid ranges may be old."""
+    if len(pages) and not all(device.running for device in driver.devices):
+        for range_ in driver.svms.with_children():
+            if range_.invalid:
+                pages = pages[(pages < range_.start) | (pages > range_.last)]
+    return pages
 
 
-def _vram_is_held_by_buffers(driver: Driver) -> Complaints:
-    for index, vram in enumerate(driver.vrams):
-        held = sum(buffer.npages for buffer in driver.system.buffers.values() if buffer.gpu == index)
+def _gpus_write_no_shared_page(now: Snapshot) -> Complaints:
+    """A GPU that may write a page which several address spaces share would break copy-on-write."""
+    frames, counts = now.state.by_entries
+    shared = frames[counts > 1]
+    for device in now.driver.devices if len(shared) else ():
+        pages = np.concatenate([_written(device, vma, shared) for vma in now.driver.mm.vmas.values()])
+        wrong = _not_excused(now.driver, pages)
+        if len(wrong):
+            yield f"gpu{device.gpu} may write {len(wrong)} shared private pages, the first is {int(wrong[0]):#x}"
+
+
+def _written(device: ProcessDevice, vma: Vma, frames: npt.NDArray[np.uint32]) -> Pages:
+    """Pages of a private mapping that a GPU may write, and thereby one of these frames."""
+    found: list[Pages] = [np.zeros(0, np.int64)]
+    for page, flags in device.flags.stored(vma.start, vma.last) if vma.private else ():
+        at = np.flatnonzero((flags & PteFlag.WRITEABLE) != 0)
+        found.append(page + at[np.isin(device.frames.view(page, page + len(flags) - 1)[at], frames)])
+    return np.concatenate(found)
+
+
+def _vram_is_held_by_buffers(now: Snapshot) -> Complaints:
+    for index, vram in enumerate(now.driver.vrams):
+        held = sum(buffer.npages for buffer in now.driver.system.buffers.values() if buffer.gpu == index)
         if held != vram.used_pages:
             yield f"gpu{index} has {vram.used_pages} pages of VRAM in use, its buffers hold {held}"
 
 
-INVARIANTS: dict[str, Callable[[Driver], Complaints]] = {
+def _no_vram_page_is_lost(now: Snapshot) -> Complaints:
+    """Every VRAM page with a reference is named by something, and lies in a buffer."""
+    memory, (frames, _) = now.driver.memory, now.state.named
+    for index, buffers in _buffers_by_gpu(now.driver):
+        base = int(memory.vram_base[index])
+        nodes = [(base + start, count) for buffer in buffers for start, count in buffer.nodes]
+        alive = sum(int(np.count_nonzero(memory.references[start : start + count])) for start, count in nodes)
+        named = int(np.count_nonzero(memory.gpu_of(frames) == index))
+        if alive != named:
+            yield f"{alive} pages of gpu{index} in buffers have references, {named} pages of it are named by anything"
+
+
+def _buffers_by_gpu(driver: Driver) -> Iterator[tuple[int, list[Any]]]:
+    for index in range(len(driver.vrams)):
+        yield index, [buffer for buffer in driver.system.buffers.values() if buffer.gpu == index]
+
+
+def _of_memory(check: Callable[[MemoryState], Complaints]) -> Callable[[Snapshot], Complaints]:
+    return lambda now: check(now.state)
+
+
+INVARIANTS: dict[str, Callable[[Snapshot], Complaints]] = {
     "ranges are disjoint": _ranges_are_disjoint,
-    "frames have one owner": _frames_have_one_owner,
     "device pages have a buffer": _device_pages_have_a_buffer,
     "ranges count their VRAM": _ranges_count_their_vram,
     "mapped pages are present": _mapped_pages_are_present,
+    "GPUs write no shared page": _gpus_write_no_shared_page,
     "VRAM is held by buffers": _vram_is_held_by_buffers,
+    "no VRAM page is lost": _no_vram_page_is_lost,
+    **{name: _of_memory(check) for name, check in MEMORY_INVARIANTS.items()},
 }
 """Every invariant by name."""
 
 
 def broken(driver: Driver) -> list[str]:
     """Check all invariants; returns a sentence for each breach."""
-    return [f"{name}: {complaint}" for name, check in INVARIANTS.items() for complaint in check(driver)]
+    system = driver.system
+    mms = [each.mm for each in system.drivers.values()]
+    now = Snapshot(driver, MemoryState(system.memory, mms, list(system.files.values())))
+    return [f"{name}: {complaint}" for name, check in INVARIANTS.items() for complaint in check(now)]

@@ -93,6 +93,10 @@ class Process(ProcessApi):
         self.calls, self.start = Calls(self), Start(self)
         self.driver.say("process_start", mm.name)
 
+    def __repr__(self) -> str:
+        mode = "on" if self.xnack else "off"
+        return f"<Process {self.name} on {self.machine.name}, xnack {mode}, {self.driver.behaviour.base}>"
+
     @property
     def name(self) -> str:
         """Its name."""

@@ -11,18 +11,17 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.svm.decision import gpus_of
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
-from svmlab.uapi import UNDEFINED, Flag
-from svmlab.units import PAGE_SHIFT, PAGE_SIZE, format_size
+from svmlab.uapi import DEFAULT_FLAGS, UNDEFINED, Flag
+from svmlab.units import PAGE_SIZE, format_size
 
 __all__ = ["RangeTable", "gpu_names", "where"]
 
 _NONE = "-"
 _HEADS = (
     "where",
-    "address",
     "pages",
     "actual",
-    "in VRAM",
+    "VRAM",
     "prefetch",
     "preferred",
     "access",
@@ -32,14 +31,15 @@ _HEADS = (
     "granule",
     "state",
 )
-_NUMBERS = ("pages", "in VRAM", "granule")
+_NUMBERS = ("pages", "VRAM", "granule")
 
 
 class RangeTable(Sequence[Range]):
     """Ranges as a table to read; indexing gives the ranges themselves.
 
     A row tells where the range is (mapping and page offsets), where the driver believes it lives (``actual``) and how
-    many of its pages are in VRAM, its attributes, and which GPUs map it. ``-`` is undefined or nobody.
+    many of its pages are in VRAM, its attributes, and which GPUs map it. ``-`` is undefined or nobody; flags are told
+    by what differs from the default.
 
     Args:
         driver: whose ranges.
@@ -66,7 +66,6 @@ class RangeTable(Sequence[Range]):
     def _cells(self, range_: Range) -> tuple[str, ...]:
         return (
             where(self._driver.mm, range_.start, range_.last),
-            f"{range_.start << PAGE_SHIFT:#x}",
             str(range_.npages),
             self._location(range_.actual_loc),
             str(range_.vram_pages),
@@ -129,10 +128,11 @@ def gpu_names(bits: int) -> str:
 
 
 def _flags(bits: int) -> str:
-    known = [flag for flag in Flag if bits & flag]
-    rest = bits & ~sum(known)
-    names = [str(flag.name).lower() for flag in known] + ([f"{rest:#x}"] if rest else [])
-    return " ".join(names) or _NONE
+    """What differs from the default flags; bits without a name as a number."""
+    names = [f"+{flag.name}".lower() for flag in Flag if bits & flag and not DEFAULT_FLAGS & flag]
+    names += [f"-{flag.name}".lower() for flag in Flag if DEFAULT_FLAGS & flag and not bits & flag]
+    rest = bits & ~sum(Flag)
+    return " ".join(names + ([f"+{rest:#x}"] if rest else [])) or "default"
 
 
 def _state(range_: Range) -> str:

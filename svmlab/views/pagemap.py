@@ -65,16 +65,18 @@ def pagemap_of(
         cells: into how many cells pages are put at most; a cell whose pages differ is drawn as "several places".
 
     Returns:
-        A scene whose bars are runs of equal cells, in pages from the start of the span; tables that agree share a lane.
+        A scene whose bars are runs of equal cells, in pages from the start of the span. GPUs whose tables agree share
+        a lane; the CPU keeps its own, because that two tables name one page is what there is to see.
     """
 
     def name_of(location: int) -> str:
         return _FRAMELESS.get(location) or names(location)
 
-    alike: dict[tuple[Bar, ...], list[str]] = {}
+    alike: dict[tuple[bool, tuple[Bar, ...]], list[str]] = {}
     for name, places in tables.items():
-        alike.setdefault(tuple(_runs(places, name_of, cells)), []).append(name)
-    lanes = {_shared(members): runs for runs, members in alike.items()}
+        gpu = _GPU.fullmatch(name) is not None
+        alike.setdefault((gpu, tuple(_runs(places, name_of, cells))), []).append(name)
+    lanes = {_shared(members): runs for (_, runs), members in alike.items()}
     bars = tuple(_in_lane(lane, bar) for lane, runs in lanes.items() for bar in runs)
     npages = max((len(places) for places in tables.values()), default=0)
     chart = Chart(Axis(0, npages, "pages", "page"), tuple(map(Lane, lanes)), bars, kind="page map")

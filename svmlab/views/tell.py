@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from svmlab.views.scene import Bar, Chart, Panel, Table
-from svmlab.views.source import at_place
+from svmlab.views.source import at_place, plural
 
 __all__ = ["listed", "tell_any", "tell_decision", "tell_page_map"]
 
@@ -65,5 +65,8 @@ def _pages(bar: Bar) -> dict[str, int]:
 
 
 def _places(tally: Counter[str]) -> str:
-    parts = [f"{npages} {at_place(place)}" for place, npages in sorted(tally.items())]
-    return listed(parts).replace(" ", " pages ", 1) if parts else "no pages"
+    found = sorted(tally.items())
+    if not found:
+        return "no pages"
+    parts = [f"{npages} {at_place(place)}" for place, npages in found]
+    return listed(parts).replace(str(found[0][1]), plural(found[0][1], one="page"), 1)

@@ -32,8 +32,15 @@ def _moves(chart: Chart) -> str:
     if count > 1:
         return f"{count} migrations move {ways}{_copies(chart)}."
     so_far = " so far" if moves[0].get("still") else ""
-    subject = f"{who} moves {ways}" if who else ways.replace(" pages ", " pages move ", 1)
+    subject = f"{who} moves {ways}" if who else _moving(ways)
     return f"{subject} in {format_time(_length(moves))}{so_far}{_copies(chart)}."
+
+
+def _moving(ways: str) -> str:
+    """The ways as a sentence's subject and verb; only the first one needs the verb."""
+    if ways.startswith("1 page "):
+        return ways.replace(" page ", " page moves ", 1)
+    return ways.replace(" pages ", " pages move ", 1)
 
 
 def mover(bars: Iterable[Bar]) -> Bar | None:
@@ -57,7 +64,7 @@ def _ways(moves: list[Bar]) -> Iterable[str]:
         way = (move.get("source", "cpu"), move.get("target", "cpu"), move.get("trigger", ""))
         pages[way] += move.get("npages")
     for (source, target, trigger), npages in pages.items():
-        yield f"{npages} pages from {place_name(source)} to {place_name(target)} ({trigger})"
+        yield f"{plural(npages, one='page')} from {place_name(source)} to {place_name(target)} ({trigger})"
 
 
 def _copies(chart: Chart) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from svmlab.errors import errno_name
 from svmlab.views.excerpt import Excerpt, Ids, Spans
 from svmlab.views.scene import Bar, Data, Mark, data
+from svmlab.views.source import plural
 from svmlab.views.style import look
 
 __all__ = ["Item", "Piece", "Track", "Words", "failure", "make_bars", "make_marks"]
@@ -133,5 +134,5 @@ def _bar(x: Excerpt, spans: Spans, part: slice, tell: Callable[[Piece], Words], 
 
 
 def _bunch(count: int, npages: int, style: str) -> Words:
-    pages = f", {npages} pages" if npages else ""
+    pages = f", {plural(npages, one='page')}" if npages else ""
     return Words(f"{count} x {look(style).name}{pages}", f"{count} x", data(count=count))

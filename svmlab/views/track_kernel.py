@@ -95,7 +95,7 @@ def _migration(x: Excerpt, piece: Piece) -> Words:
     source, target = (x.source.names(x.value(piece.opens, end)) for end in ("source", "target"))
     trigger = MigrateTrigger(x.value(piece.opens, "trigger")).name.lower()
     way = f"{place_name(source)} -> {place_name(target)}"
-    label = f"{piece.amounts['npages']} pages {way}" if piece.closes >= 0 else f"still moving {way}"
+    label = f"{plural(piece.amounts['npages'], one='page')} {way}" if piece.closes >= 0 else f"still moving {way}"
     known = data(source=source, target=target, trigger=trigger)
     return Words(label + failure(x, piece.closes), way, known)
 

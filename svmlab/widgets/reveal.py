@@ -10,24 +10,29 @@ from svmlab.views import Bar, Chart, Mark, Scene
 __all__ = ["reveal"]
 
 
-def reveal(scene: Scene, now: int, *, until: int) -> Scene:
+def reveal(whole: Scene, so_far: Scene, *, now: int, until: int) -> Scene:
     """Hide what has not happened yet.
 
-    A timeline of the events so far would have other lanes and other cuts in its axis at each moment; this one stays.
+    The timeline of the events so far has other lanes and other cuts in its axis at each moment; that of the whole run
+    has what is to come. So the places are the whole one's, and the other one tells which bars and marks there are yet.
 
     Args:
-        scene: the timeline of the whole run.
+        whole: the timeline of the whole run.
+        so_far: the timeline of the events so far.
         now: the moment, in ns; a line is drawn there.
         until: when the next thing happens; until then all goes on as it is.
     """
-    panels = (_chart(panel, now, until) if isinstance(panel, Chart) else panel for panel in scene.panels)
-    return replace(scene, panels=tuple(panels))
+    begun = {(bar.style, bar.start) for chart in so_far.charts for bar in chart.bars}
+    happened = {(mark.style, mark.at) for chart in so_far.charts for mark in chart.marks}
+    here = Mark("", now, "now", "now")
 
+    def shown(chart: Chart) -> Chart:
+        bars = tuple(_cut(bar, until) for bar in chart.bars if (bar.style, bar.start) in begun)
+        marks = tuple(mark for mark in chart.marks if (mark.style, mark.at) in happened)
+        return replace(chart, bars=bars, marks=(*marks, here))
 
-def _chart(chart: Chart, now: int, until: int) -> Chart:
-    begun = (bar for bar in chart.bars if bar.start < until or bar.end <= now)
-    marks = tuple(mark for mark in chart.marks if mark.at <= now)
-    return replace(chart, bars=tuple(_cut(bar, until) for bar in begun), marks=(*marks, Mark("", now, "now", "now")))
+    panels = (shown(panel) if isinstance(panel, Chart) else panel for panel in whole.panels)
+    return replace(whole, panels=tuple(panels))
 
 
 def _cut(bar: Bar, until: int) -> Bar:

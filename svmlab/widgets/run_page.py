@@ -13,7 +13,8 @@ from svmlab.widgets.telling import cause, headline, reach, reason, told
 
 __all__ = ["RunPage", "rows"]
 
-_LEFT, _RIGHT = 380, 540
+_LEFT, _RIGHT = 300, 520
+"""Together they fit beside the file browser of a JupyterLab of 1280 pixels."""
 
 
 class RunPage:
@@ -56,14 +57,15 @@ class RunPage:
         """The timeline up to a moment."""
         moments = self.recording.moments
         following = moments[number + 1].time_ns if number + 1 < len(moments) else self._end_ns
-        return reveal(self.whole, moments[number].time_ns, until=following)
+        so_far = timeline(self.recording.process, since=moments[0].until, until=moments[number].until)
+        return reveal(self.whole, so_far, now=moments[number].time_ns, until=following)
 
 
 def _map(tables: Mapping[str, Places], recording: Recording) -> Scene:
     return pagemap_of(tables, recording.process.machine.location_name)
 
 
-def rows(name: str, recording: Recording, numbers: Iterable[int]) -> list[Row]:
+def rows(name: str, recording: Recording, *, numbers: Iterable[int]) -> list[Row]:
     """Where the pages are at some moments, by the CPU's page table and by gpu0's, as rows of a table.
 
     Args:

@@ -74,9 +74,9 @@ class MigrationStepper(Shown):
     def summary(self) -> Scene:
         """What ``static`` shows: a row for each prefetch location and page table, a column for each part of the run."""
         runs = {name.partition(",")[0]: self._run(place).recording for place, name in self._places().items()}
-        lines = [row for name, run in runs.items() for row in rows(name, run, (0, *run.ends.values()))]
+        lines = [row for name, run in runs.items() for row in rows(name, run, numbers=(0, *run.ends.values()))]
         moved = [name for name, run in runs.items() if run.first("migrate_end")]
-        title = f"Where the pages are, by prefetch location: only to {' and '.join(moved)} do they move"
+        title = f"Only a prefetch to {' or '.join(moved)} moves pages"
         columns = ("prefetch to", "table of", "before", *runs[START].ends)
         return Scene("summary", title, (Table(columns, tuple(lines), kind="summary"),))
 
@@ -110,16 +110,19 @@ class MigrationStepper(Shown):
         return record(p, a.span, chapters=chapters)
 
     def _start(self, _button: Any = None) -> None:
-        self.prefetch.value = START
-        self._choose()
-        self.moment.value = self._run(START).recording.first("copy")
+        # What is drawn on the way would be sent to the browser, and flicker.
+        with self.view.hold_sync():
+            self.prefetch.value = START
+            self._choose()
+            self.moment.value = self._run(START).recording.first("copy")
 
     def _choose(self, _change: Any = None) -> None:
         recording = self._run(self.prefetch.value).recording
-        self.moment.max = len(recording.moments) - 1
-        # The end of the call is there for every location, so that what differs can be compared.
-        self.moment.value = recording.ends[_RETURNS]
-        self._draw()
+        with self.view.hold_sync():
+            self.moment.max = len(recording.moments) - 1
+            # The end of the call is there for every location, so that what differs can be compared.
+            self.moment.value = recording.ends[_RETURNS]
+            self._draw()
 
     def _draw(self, _change: Any = None) -> None:
         self.view.value = self._run(self.prefetch.value).page(self.moment.value)

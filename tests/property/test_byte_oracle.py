@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis import seed as hypothesis_seed
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from svmlab.errors import BusError, DriverError, MemoryExceptionError, SegmentationFault, SvmError
 from svmlab.hardware.injection import FAULTS
@@ -143,8 +150,9 @@ class Lab:
             if not actor.process.driver.mm.vmas_in(page, page + npages - 1):
                 at = page * PAGE_SIZE
         buffer = actor.process.mmap(npages * PAGE_SIZE, at=at, kind=kind, protection="rw")
-        actor.areas.append(Area(
-            buffer.span.start, np.zeros((npages, PAGE_SIZE), np.uint8), np.ones(npages, bool), kind == "shared"))
+        actor.areas.append(
+            Area(buffer.span.start, np.zeros((npages, PAGE_SIZE), np.uint8), np.ones(npages, bool), kind == "shared")
+        )
 
     def write(self, actor: Actor, area: Area, pages: tuple[int, int], access: Any) -> SvmError | None:
         """Write with the CPU or a GPU, some bytes short of whole pages; a failure leaves a prefix of pages written."""
@@ -155,14 +163,19 @@ class Lab:
         data = self.fresh_bytes(high - low)
         before = flat[low:high].copy()
         error = self.call(
-            lambda: access(Span(area.first * PAGE_SIZE + low, high - low), data), BusError, MemoryExceptionError, SegmentationFault)
+            lambda: access(Span(area.first * PAGE_SIZE + low, high - low), data),
+            BusError,
+            MemoryExceptionError,
+            SegmentationFault,
+        )
         flat[low:high] = data
         if error is not None:
             self._settle_prefix(actor, area, (low, high), before, data)
         return error
 
     def _settle_prefix(
-        self, actor: Actor, area: Area, at: tuple[int, int], before: np.ndarray, data: np.ndarray) -> None:
+        self, actor: Actor, area: Area, at: tuple[int, int], before: np.ndarray, data: np.ndarray
+    ) -> None:
         low, high = at
         found = actor.process.look.content(Span(area.first * PAGE_SIZE + low, high - low))
         edges = [low, *range((low // PAGE_SIZE + 1) * PAGE_SIZE, high, PAGE_SIZE), high]
@@ -179,7 +192,8 @@ class Lab:
         begin, count = pages
         found: list[np.ndarray] = []
         error = self.call(
-            lambda: found.append(access(self.span_of(area, begin, count))), BusError, MemoryExceptionError)
+            lambda: found.append(access(self.span_of(area, begin, count))), BusError, MemoryExceptionError
+        )
         if error is None:
             assert np.array_equal(found[0], area.content[begin : begin + count].reshape(-1)), "a read found other bytes"
         return error
@@ -220,7 +234,12 @@ class Histories(RuleBasedStateMachine):
         self.may_fail = faulty
         self.lab.mmap(0, npages, "anonymous", False)
 
-    @rule(who=SMALL, npages=COUNT, kind=st.sampled_from(["anonymous", "anonymous", "anonymous", "shared"]), near=st.booleans())
+    @rule(
+        who=SMALL,
+        npages=COUNT,
+        kind=st.sampled_from(["anonymous", "anonymous", "anonymous", "shared"]),
+        near=st.booleans(),
+    )
     def mmap(self, who: int, npages: int, kind: str, near: bool) -> None:
         if sum(len(actor.areas) for actor in self.lab.actors) < 12:
             self.lab.mmap(who, npages, kind, near)
@@ -252,19 +271,24 @@ class Histories(RuleBasedStateMachine):
             error = self.lab.read(area, pages, lambda span: actor.process.gpu_read(gpu, span))
         self.lab.judge(error, "MEMORY_EXCEPTION")
 
-    ATTRIBUTES = st.fixed_dictionaries({}, optional={
-        "prefetch": LOCATIONS,
-        "preferred": LOCATIONS,
-        "access": st.sampled_from([["gpu0"], ["gpu0", "gpu1"], ["gpu2"]]),
-        "access_in_place": st.sampled_from([["gpu1"], ["gpu2"]]),
-        "no_access": st.sampled_from([["gpu0"], ["gpu1"]]),
-        "set_flags": st.sampled_from([["coherent"], ["gpu_ro"], ["host_access"]]),
-        "clear_flags": st.sampled_from([["gpu_ro"], ["host_access"]]),
-        "granularity": st.sampled_from([0, 1, 2, 3, 4, 9]),
-    })
+    ATTRIBUTES = st.fixed_dictionaries(
+        {},
+        optional={
+            "prefetch": LOCATIONS,
+            "preferred": LOCATIONS,
+            "access": st.sampled_from([["gpu0"], ["gpu0", "gpu1"], ["gpu2"]]),
+            "access_in_place": st.sampled_from([["gpu1"], ["gpu2"]]),
+            "no_access": st.sampled_from([["gpu0"], ["gpu1"]]),
+            "set_flags": st.sampled_from([["coherent"], ["gpu_ro"], ["host_access"]]),
+            "clear_flags": st.sampled_from([["gpu_ro"], ["host_access"]]),
+            "granularity": st.sampled_from([0, 1, 2, 3, 4, 9]),
+        },
+    )
 
     @rule(who=SMALL, which=SMALL, at=SPOT, count=COUNT, asked=ATTRIBUTES, beyond=st.integers(0, 20), wait=st.booleans())
-    def set_attr(self, who: int, which: int, at: int, count: int, asked: dict[str, Any], beyond: int, wait: bool) -> None:
+    def set_attr(
+        self, who: int, which: int, at: int, count: int, asked: dict[str, Any], beyond: int, wait: bool
+    ) -> None:
         self._set_attr(who, which, (at, count, beyond), asked, wait)
 
     @rule(who=SMALL, which=SMALL, at=SPOT, count=COUNT, where=LOCATIONS, wait=st.booleans())
@@ -339,7 +363,8 @@ class Histories(RuleBasedStateMachine):
         child = parent.process.fork(f"child {len(self.lab.actors)}")
         areas = [
             Area(area.first, area.content if area.shared else area.content.copy(), area.alive.copy(), area.shared)
-            for area in parent.areas]
+            for area in parent.areas
+        ]
         self.lab.actors.append(Actor(child, areas, parent))
 
     @rule()
@@ -356,7 +381,12 @@ class Histories(RuleBasedStateMachine):
         self.lab.actors.remove(actor)
 
     @precondition(lambda self: self.lab is not None and self.may_fail)
-    @rule(fault=st.sampled_from(sorted(FAULTS)), nth=st.integers(1, 20), count=st.integers(1, 5), gpu=st.sampled_from([None, 0, 1]))
+    @rule(
+        fault=st.sampled_from(sorted(FAULTS)),
+        nth=st.integers(1, 20),
+        count=st.integers(1, 5),
+        gpu=st.sampled_from([None, 0, 1]),
+    )
     def inject(self, fault: str, nth: int, count: int, gpu: int | None) -> None:
         self.lab.faulty = True
         self.lab.first.inject(fault, nth=nth, count=count, gpu=gpu)
@@ -403,6 +433,15 @@ def test_no_byte_is_lost_whatever_happens(behaviour: str, xnack: bool) -> None:
     machine = type("Histories", (Histories,), {"BEHAVIOUR": behaviour, "XNACK": xnack})
     if SEED:
         machine = hypothesis_seed(int(SEED))(machine)
-    run_state_machine_as_test(machine, settings=settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None, derandomize=not SEED,
-        suppress_health_check=list(HealthCheck), print_blob=False))
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            derandomize=not SEED,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        ),
+    )

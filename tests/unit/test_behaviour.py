@@ -43,11 +43,9 @@ def test_every_option_says_what_it_stands_for():
 
 def test_presets_are_named_in_the_registry_alone():
     """A mechanism calls a slot; it never asks which preset runs."""
-    names = re.compile("|".join(f'["\']{preset}["\']' for preset in PRESETS))
+    names = re.compile("|".join(f"[\"']{preset}[\"']" for preset in PRESETS))
     allowed = {"svmlab/svm/behaviour_table.py"}
-    found = {
-        str(path.relative_to(ROOT)) for path in (ROOT / "svmlab").rglob("*.py") if names.search(path.read_text())
-    }
+    found = {str(path.relative_to(ROOT)) for path in (ROOT / "svmlab").rglob("*.py") if names.search(path.read_text())}
     assert found - allowed == set()
 
 

@@ -88,7 +88,9 @@ def test_a_decision_tells_the_rules_that_lost_and_those_not_reached():
 
 
 def test_the_reason_names_the_gpus_in_the_way():
-    assert best_location(situation(prefetch=IDS[0], access=FAR)).because.startswith("gpu4 cannot reach the VRAM of gpu0")
+    assert best_location(situation(prefetch=IDS[0], access=FAR)).because.startswith(
+        "gpu4 cannot reach the VRAM of gpu0"
+    )
 
 
 MAPS = [
@@ -114,7 +116,11 @@ def test_which_gpus_are_mapped(preset, given, gpus):
 
 def test_the_table_has_every_combination_once():
     rows = list(table(MACHINE, gpus=2))
-    assert len(rows) == 2 * 4 * 9 == len({(r.situation.xnack, r.situation.prefetch, r.situation.access, r.situation.in_place) for r in rows})
+    assert (
+        len(rows)
+        == 2 * 4 * 9
+        == len({(r.situation.xnack, r.situation.prefetch, r.situation.access, r.situation.in_place) for r in rows})
+    )
     assert all(row.decision == best_location(row.situation) for row in rows)
 
 

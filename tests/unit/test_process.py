@@ -121,7 +121,9 @@ def test_the_same_seed_gives_the_same_log_in_a_fresh_process():
     import sys
 
     def log(seed):
-        return subprocess.run([sys.executable, "-c", SEEDED, str(seed)], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            [sys.executable, "-c", SEEDED, str(seed)], capture_output=True, text=True, check=True
+        ).stdout
 
     assert log(3) == log(3)
     assert log(0) == log(0)

@@ -10,7 +10,13 @@ def test_the_chain_of_causes_leads_from_a_mapping_back_to_the_call_that_asked_fo
     p.run()
     chain = sl.why(p.log.events("map_to_gpu")[-1])
     assert [event.name for event in chain] == [
-        "map_to_gpu", "restore_range", "restore_start", "restore_scheduled", "evict", "notifier", "migrate_start",
+        "map_to_gpu",
+        "restore_range",
+        "restore_start",
+        "restore_scheduled",
+        "evict",
+        "notifier",
+        "migrate_start",
         "call_start",
     ]
     assert str(chain).splitlines()[0].endswith("main: set_attr: set_attr(a) begins on 0x7e0000000")

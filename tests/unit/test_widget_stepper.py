@@ -8,7 +8,6 @@ import pytest
 from svmlab.views import describe, table
 from svmlab.widgets import MigrationStepper
 from svmlab.widgets.recording import Chapter, record
-from svmlab.widgets.reveal import reveal
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +155,24 @@ def test_what_has_not_happened_yet_is_not_on_the_timeline(stepper):
 
 
 def test_a_bar_that_goes_on_does_not_tell_how_long_it_will_last(stepper):
-    (chart,) = reveal(stepper._run("gpu0").whole, 1_270_000, until=1_300_000).charts
+    pages = stepper._run("gpu0")
+    copy = pages.recording.first("copy")
+    (chart,) = pages.so_far(copy).charts
     stops = chart.styled("stopped")
     assert {bar.label for bar in stops} == {"stopped so far"}
-    assert {bar.end for bar in stops} == {1_300_000}
+    assert {bar.end for bar in stops} == {pages.recording.moments[copy + 1].time_ns}
+
+
+def test_what_happens_later_at_the_same_time_is_not_shown_yet(stepper):
+    pages = stepper._run("gpu0")
+    fault = pages.recording.first("cpu_fault")
+    moments = pages.recording.moments
+    assert moments[fault].time_ns == moments[fault - 1].time_ns
+
+    def styles(number: int) -> set[str]:
+        return {mark.style for chart in pages.so_far(number).charts for mark in chart.marks}
+
+    assert styles(fault) - styles(fault - 1) == {"cpu fault", "access"}
 
 
 def test_the_static_twin_has_a_row_for_each_location_and_table(stepper):
@@ -167,7 +180,7 @@ def test_the_static_twin_has_a_row_for_each_location_and_table(stepper):
     (panel,) = summary.tables
     assert len(panel.columns) == 8
     assert len(panel.rows) == 10
-    assert summary.title.endswith("only to gpu0 and gpu1 do they move")
+    assert summary.title == "Only a prefetch to gpu0 or gpu1 moves pages"
 
 
 def test_the_static_twin_says_the_same_in_words(stepper, capsys):

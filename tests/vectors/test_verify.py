@@ -36,7 +36,10 @@ def test_every_recorded_answer_is_reproduced(kind):
 def test_the_command_prints_one_line_a_file_and_ends_0():
     result = run(str(shipped("ram_to_vram")), str(shipped("vram_to_ram")))
     assert result.exit_code == 0
-    assert [line.split(": ")[1] for line in result.output.splitlines()] == ["600 agree, 0 differ", "400 agree, 0 differ"]
+    assert [line.split(": ")[1] for line in result.output.splitlines()] == [
+        "600 agree, 0 differ",
+        "400 agree, 0 differ",
+    ]
 
 
 def falsified(kind: str, row: dict) -> dict:

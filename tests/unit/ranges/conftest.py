@@ -24,7 +24,9 @@ class Lab:
         options: what else a process takes.
     """
 
-    def __init__(self, behaviour: Any = "as-intended", xnack: bool = False, machine: str = "toy", **options: Any) -> None:
+    def __init__(
+        self, behaviour: Any = "as-intended", xnack: bool = False, machine: str = "toy", **options: Any
+    ) -> None:
         self.process = Process(machine, behaviour=behaviour, xnack=xnack, **options)
         self.driver = self.process.driver
         self.gpu_ids = [gpu.gpu_id for gpu in self.process.machine.gpus]

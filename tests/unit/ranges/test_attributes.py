@@ -109,8 +109,16 @@ ORDER = [
     ("set twice adds up", [("SET_FLAGS", 0x10), ("SET_FLAGS", 0x20)], {"flags": 0x33}),
     ("access, then none", [("ACCESS", "gpu0"), ("NO_ACCESS", "gpu0")], {"access": 0, "in_place": 0}),
     ("none, then access", [("NO_ACCESS", "gpu0"), ("ACCESS", "gpu0")], {"access": 0b1, "in_place": 0}),
-    ("in place takes over from access", [("ACCESS", "gpu1"), ("ACCESS_IN_PLACE", "gpu1")], {"access": 0, "in_place": 2}),
-    ("access takes over from in place", [("ACCESS_IN_PLACE", "gpu1"), ("ACCESS", "gpu1")], {"access": 2, "in_place": 0}),
+    (
+        "in place takes over from access",
+        [("ACCESS", "gpu1"), ("ACCESS_IN_PLACE", "gpu1")],
+        {"access": 0, "in_place": 2},
+    ),
+    (
+        "access takes over from in place",
+        [("ACCESS_IN_PLACE", "gpu1"), ("ACCESS", "gpu1")],
+        {"access": 2, "in_place": 0},
+    ),
     ("GPUs do not disturb each other", [("ACCESS", "gpu0"), ("ACCESS_IN_PLACE", "gpu2")], {"access": 1, "in_place": 4}),
     ("nothing set", [("SET_FLAGS", 0), ("CLR_FLAGS", 0)], {"flags": 0x3}),
 ]
@@ -127,7 +135,14 @@ def test_attributes_are_applied_in_the_order_sent(lab, behaviour, raw, wanted):
 
 def test_one_request_sends_by_name_in_a_fixed_order(lab):
     made = lab()
-    asked = {"granularity": 1, "access": ["gpu0"], "clear_flags": [], "preferred": "cpu", "prefetch": "cpu", "raw": [(6, 4)]}
+    asked = {
+        "granularity": 1,
+        "access": ["gpu0"],
+        "clear_flags": [],
+        "preferred": "cpu",
+        "prefetch": "cpu",
+        "raw": [(6, 4)],
+    }
     kinds = [Attribute(kind).name for kind, _ in made.raw(**asked)]
     assert kinds == ["PREFETCH_LOC", "PREFERRED_LOC", "CLR_FLAGS", "ACCESS", "GRANULARITY", "CLR_FLAGS"]
 

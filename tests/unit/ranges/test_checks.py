@@ -182,7 +182,7 @@ def test_an_error_says_what_is_allowed(bench):
     made = bench("upstream")
     with pytest.raises(DriverError, match=r"PREFETCH_LOC = 0xffffffff; allowed: 0x0 \(cpu\), 0x65 \(gpu0\)"):
         made.process.set_attr(GOOD, raw=[(PREFETCH, 0xFFFFFFFF)])
-    with pytest.raises(DriverError, match="of type 9.*PREFERRED_LOC \\(0\\)"):
+    with pytest.raises(DriverError, match=r"of type 9.*PREFERRED_LOC \(0\)"):
         made.process.set_attr(GOOD, raw=[(9, 0)])
     with pytest.raises(DriverError, match="NO_ACCESS cannot be asked for"):
         made.process.get_attr(GOOD, [(NO_ACCESS, 0)])

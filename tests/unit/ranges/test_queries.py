@@ -50,7 +50,9 @@ def test_a_prefetch_location_is_what_was_asked_for_not_where_the_data_is(lab):
 
 @pytest.mark.parametrize("behaviour", NEWER)
 def test_flags_are_those_all_have_and_those_none_has(lab, behaviour):
-    made = three(lab, behaviour, a={"set_flags": ["gpu_ro"]}, b={"clear_flags": ["coherent"]}, c={"set_flags": ["gpu_exec"]})
+    made = three(
+        lab, behaviour, a={"set_flags": ["gpu_ro"]}, b={"clear_flags": ["coherent"]}, c={"set_flags": ["gpu_exec"]}
+    )
     assert made.get(A, C + 3, ("SET_FLAGS", 0), ("CLR_FLAGS", 0)) == [
         (Attribute.SET_FLAGS, 0x1),
         (Attribute.CLR_FLAGS, 0xFFFFFFFF & ~0x1B),

@@ -37,10 +37,10 @@ def test_a_cell_whose_pages_differ_is_several_places_and_keeps_the_counts():
     assert describe(scene) == "CPU table: 3 pages in RAM and 3 on gpu0."
 
 
-def test_tables_that_agree_share_a_lane():
+def test_gpu_tables_that_agree_share_a_lane_and_the_cpu_keeps_its_own():
     here, there = np.zeros(4, np.int64), np.ones(4, np.int64)
     lanes = pagemap_of({"cpu": here, "gpu0": here, "gpu1": there, "gpu2": there, "gpu3": there}, name).panels[0].lanes
-    assert [lane.name for lane in lanes] == ["CPU and gpu0 tables", "gpu1-gpu3 tables"]
+    assert [lane.name for lane in lanes] == ["CPU table", "gpu0 table", "gpu1-gpu3 tables"]
 
 
 def test_a_table_may_name_its_lane_itself():
