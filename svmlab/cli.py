@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from svmlab.bench.command import bench
 from svmlab.errors import InputError, SvmError
 
 __all__ = ["main"]
@@ -32,7 +33,7 @@ class _Group(click.Group):
             ctx.exit(2)
         except (click.exceptions.ClickException, click.exceptions.Abort, click.exceptions.Exit):
             raise
-        except Exception as error:  # noqa: BLE001  # no traceback reaches a user who did not ask for one
+        except Exception as error:  # no traceback reaches a user who did not ask for one
             if ctx.obj:
                 raise
             told = f"{type(error).__name__}: {error}"
@@ -245,3 +246,6 @@ def _write_outputs(result: Any, plot: Path | None, trace: Path | None, *, quiet:
         for path, what in ((plot, "timeline"), (trace, "trace")):
             if path is not None:
                 click.echo(f"the {what} is in {path}")
+
+
+main.add_command(bench)

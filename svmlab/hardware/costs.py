@@ -166,13 +166,13 @@ class Costs:
         return CopyLaw(bandwidth.base, self.copy_start_ns, self.copy_shape_per_kib)
 
     @overload
-    def copy_ns(self, machine: Machine, gpu_index: int, to_vram: bool, nbytes: int) -> int: ...
+    def copy_ns(self, machine: Machine, gpu_index: int, *, to_vram: bool, nbytes: int) -> int: ...
     @overload
     def copy_ns(
-        self, machine: Machine, gpu_index: int, to_vram: bool, nbytes: NDArray[np.int64]
+        self, machine: Machine, gpu_index: int, *, to_vram: bool, nbytes: NDArray[np.int64]
     ) -> NDArray[np.int64]: ...
     def copy_ns(
-        self, machine: Machine, gpu_index: int, to_vram: bool, nbytes: int | NDArray[np.int64]
+        self, machine: Machine, gpu_index: int, *, to_vram: bool, nbytes: int | NDArray[np.int64]
     ) -> int | NDArray[np.int64]:
         """Duration of copies between RAM and a GPU's VRAM on an idle engine, each from its start to its fence.
 
@@ -186,7 +186,7 @@ class Costs:
             ns as an integer, or an array of them.
 
         >>> from svmlab.hardware.machine import Machine
-        >>> Costs.load().copy_ns(Machine.find("mi300x-8"), 0, True, 2 << 20)
+        >>> Costs.load().copy_ns(Machine.find("mi300x-8"), 0, to_vram=True, nbytes=2 << 20)
         57888
         """
         return self.copy_law(self.host_bandwidth(machine, gpu_index, to_vram=to_vram)).time_ns(nbytes)

@@ -88,7 +88,7 @@ class SdmaRing:
         durations = (
             self.costs.gart_update_ns
             + self.costs.sdma_job_ns
-            + self.costs.copy_ns(self.machine, self.gpu, batch.to_vram, sizes * PAGE_SIZE)
+            + self.costs.copy_ns(self.machine, self.gpu, to_vram=batch.to_vram, nbytes=sizes * PAGE_SIZE)
         )
         ends = max(now_ns, self.free_at_ns) + np.cumsum(durations)
         begins = ends - durations

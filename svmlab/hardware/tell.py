@@ -44,6 +44,8 @@ def _word(machine: Machine, event: Event, name: str) -> str:
 
 
 def _span(event: Event) -> str:
+    if event.npages < 1:
+        return "no page"
     return f"{event.start:#x}" if event.npages == 1 else f"[{event.start:#x}, {event.last:#x}]"
 
 

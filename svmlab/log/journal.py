@@ -186,7 +186,7 @@ class Log:
             self._flush()
         return self._flushed + len(self._pending) - 1
 
-    def extend(self, name: str, times_ns: Column, *, start: Column, last: Column, **fields: Column | int) -> None:
+    def extend(self, name: str, times_ns: Column, start: Column, last: Column, **fields: Column | int) -> None:
         """Append many events of one kind at once, one for each element of ``times_ns``.
 
         Args:

@@ -17,7 +17,6 @@ from svmlab.mm.vma import File, Vma
 
 __all__ = ["MEMORY_INVARIANTS", "MemoryState"]
 
-Complaints = Iterator[str]
 Frames = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
 
@@ -83,7 +82,7 @@ def _frames(entries: pte.Entries) -> Frames:
     return pfns[pfns > ZERO_PFN]
 
 
-def _references_match(state: MemoryState) -> Complaints:
+def _references_match(state: MemoryState) -> Iterator[str]:
     """A frame that reclaim holds while notifiers sleep is locked and has one reference more."""
     frames, counts = state.named
     references = state.memory.references[frames].astype(np.int64)
@@ -97,28 +96,28 @@ def _references_match(state: MemoryState) -> Complaints:
         )
 
 
-def _no_frame_is_lost(state: MemoryState) -> Complaints:
+def _no_frame_is_lost(state: MemoryState) -> Iterator[str]:
     frames, _ = state.named
     named = int(np.count_nonzero(frames < state.memory.vram_base[0])) if len(state.memory.vram_base) else len(frames)
     if named != state.memory.ram_used:
         yield f"{state.memory.ram_used} frames of RAM are in use, {named} are named by anything"
 
 
-def _free_frames_are_clean(state: MemoryState) -> Complaints:
+def _free_frames_are_clean(state: MemoryState) -> Iterator[str]:
     ram = slice(FIRST_RAM_PFN, FIRST_RAM_PFN + state.memory.ram_pages)
     dirty = np.flatnonzero((state.memory.flags[ram] != 0) & (state.memory.references[ram] == 0))
     if len(dirty):
         yield f"{len(dirty)} free frames have flags, the first is {int(dirty[0]) + FIRST_RAM_PFN:#x}"
 
 
-def _entries_lie_in_mappings(state: MemoryState) -> Complaints:
+def _entries_lie_in_mappings(state: MemoryState) -> Iterator[str]:
     everywhere = sum(int(np.count_nonzero(entries)) for mm in state.settled for _, entries in mm.table.pages())
     mapped = sum(int(np.count_nonzero(entries)) for _, _, entries in state.vmas())
     if everywhere != mapped:
         yield f"{everywhere - mapped} page table entries are outside of every mapping"
 
 
-def _entries_obey_their_mapping(state: MemoryState) -> Complaints:
+def _entries_obey_their_mapping(state: MemoryState) -> Iterator[str]:
     for mm, vma, entries in state.vmas():
         writable = (entries & (pte.WRITE | pte.SWAP)) == pte.WRITE
         if writable.any() and not vma.writable:
@@ -127,7 +126,7 @@ def _entries_obey_their_mapping(state: MemoryState) -> Complaints:
             yield f"{mm.name}: {vma.name or 'a mapping'} may write the zero page"
 
 
-def _private_pages_are_written_by_one(state: MemoryState) -> Complaints:
+def _private_pages_are_written_by_one(state: MemoryState) -> Iterator[str]:
     frames, counts = state.by_entries
     shared = frames[counts > 1]
     for mm, vma, entries in state.vmas():
@@ -137,23 +136,21 @@ def _private_pages_are_written_by_one(state: MemoryState) -> Complaints:
             yield f"{mm.name}: {vma.name or 'a mapping'} may write {int(others_too.sum())} pages that others see too"
 
 
-def _swap_slots_are_named(state: MemoryState) -> Complaints:
+def _swap_slots_are_named(state: MemoryState) -> Iterator[str]:
     for swap in {id(mm.swap): mm.swap for mm in state.mms}.values():
-        users: Counter[int] = Counter()
-        for mm in state.mms:
-            if mm.swap is swap:
-                for _, entries in mm.table.pages():
-                    users.update(pte.pfn_of(entries[(entries & pte.SWAP) != 0]).tolist())
+        tables = [entries for mm in state.mms if mm.swap is swap for _, entries in mm.table.pages()]
+        named = _joined(pte.pfn_of(entries[(entries & pte.SWAP) != 0]) for entries in tables)
+        users = Counter(named.tolist())
         if users != swap.slots:
             yield f"{len(swap.slots)} swap slots have {sum(swap.slots.values())} users, entries name {users.total()}"
 
 
-def _the_zero_page_is_zero(state: MemoryState) -> Complaints:
+def _the_zero_page_is_zero(state: MemoryState) -> Iterator[str]:
     if state.memory.bytes is not None and state.memory.bytes[: ZERO_PFN + 1].any():
         yield "somebody wrote to the shared zero page"
 
 
-MEMORY_INVARIANTS: dict[str, Callable[[MemoryState], Complaints]] = {
+MEMORY_INVARIANTS: dict[str, Callable[[MemoryState], Iterator[str]]] = {
     "reference counts match": _references_match,
     "no frame is lost": _no_frame_is_lost,
     "free frames are clean": _free_frames_are_clean,

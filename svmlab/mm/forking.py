@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from svmlab.errors import DriverError
 from svmlab.hardware.memory import ZERO_PFN, FrameFlag
+from svmlab.hardware.page_column import PageColumn
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
@@ -37,15 +38,20 @@ def fork(mm: AddressSpace, child: AddressSpace) -> Blocking[None]:
         child.migrate_to_ram = mm.migrate_to_ram
         child.next_page = mm.next_page
         try:
-            for vma in mm.vmas.values():
-                child.insert(vma.part(vma.start, vma.last))
-                if vma.private and vma.writable:
-                    yield from mm.notifiers.invalidate(NotifierEvent.PROTECTION_PAGE, vma.start, vma.last)
-                _share(mm, child, vma)
+            yield from _duplicate(mm, child)
         except DriverError:
             _empty(child)
             raise
         yield mm.world.delay(mm.costs.mm_syscall_ns)
+
+
+def _duplicate(mm: AddressSpace, child: AddressSpace) -> Blocking[None]:
+    """Each VMA and its entries; notifiers of the parent hear of what becomes read-only before it does."""
+    for vma in mm.vmas.values():
+        child.insert(vma.part(vma.start, vma.last))
+        if vma.private and vma.writable:
+            yield from mm.notifiers.invalidate(NotifierEvent.PROTECTION_PAGE, vma.start, vma.last)
+        _share(mm, child, vma)
 
 
 def _share(mm: AddressSpace, child: AddressSpace, vma: Vma) -> None:
@@ -96,4 +102,5 @@ def _empty(mm: AddressSpace) -> None:
     for vma in list(mm.vmas.values()):
         mm.zap(vma.start, vma.last)
         mm.remove(vma)
+    mm.table = PageColumn(np.uint32)
     mm.family.remove(mm)

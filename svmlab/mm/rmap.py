@@ -81,6 +81,8 @@ def other_mappers(sought: Sought) -> list[Mapped]:
     A page is where it was when its process was forked, unless it was moved since; only what is not found there is
     looked for everywhere (rmap_walk).
     """
+    if len(sought.mm.family) == 1 and sought.vma.file is None:
+        return []
     missing = sought.missing()
     if not (missing > 0).any():
         return []

@@ -114,18 +114,26 @@ def _rows(path: Path, kind: str) -> Iterator[tuple[int, Any, int]]:
     """Line number, checked row and bytes read, line by line."""
     done = 0
     model = ROWS[kind]  # type: ignore[index]
+    for number, line in enumerate(_lines(path), start=1):
+        done += len(line)
+        if len(line) > _LONGEST_LINE:
+            raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE} bytes")
+        if not line.strip():
+            continue
+        try:
+            row = model.model_validate_json(line)
+        except ValidationError as error:
+            raise InputError(f"{path}: line {number}: {_complaint(error)}", allowed=f"a row of {kind}") from None
+        yield number, row, done
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file, none of them read further than the longest that is allowed."""
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), start=1):
-                done += len(line)
-                if len(line) > _LONGEST_LINE:
-                    raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE} bytes")
-                if line.strip():
-                    yield number, model.model_validate_json(line), done
-    except ValidationError as error:
-        raise InputError(f"{path}: line {number}: {_complaint(error)}", allowed=f"a row of {kind}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+            yield from iter(lambda: file.readline(_LONGEST_LINE + 1), b"")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
 def _complaint(error: ValidationError) -> str:

@@ -242,7 +242,7 @@ _TABLE = (
     ), ("none", "all", "all")),
     _slot("query_policy", "What does get_attr accept and answer?", (
         ("posted", "P05", "No CLR_FLAGS; EINVAL where nothing is mapped; no access by default; munmap may be pending."),
-        ("revised", "L", "CLR_FLAGS; EFAULT where nothing is mapped; access by default with xnack on; no munmap pending."),
+        ("revised", "L", "CLR_FLAGS; EFAULT where nothing is mapped; access by default with xnack on; munmap is done."),
     ), ("posted", "revised", "revised")),
     _slot("old_gpus", "What may a process do that opened a GPU from before GFX9?", (
         ("no-svm", "P03", "Nothing of this: every call answers EPERM."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Copying:
     fence: Fence | None = None
     in_flight: list[tuple[Pfns, Pfns]] = field(default_factory=list)
 
-    def submit(self, index: Index, vram_pages: Pfns, source: Pfns, target: Pfns) -> None:
+    def submit(self, index: Index, vram_pages: Pfns, *, source: Pfns, target: Pfns) -> None:
         """Hand one batch to the copy engine.
 
         Raises:
@@ -59,8 +60,15 @@ class Copying:
         batch = Batch(args.start + int(index[0]), int(vram_pages[0]), len(index), args.from_ram)
         if hit := self.driver.faults.first("copy", gpu=self.gpu):
             self.driver.emit(
-                "copy_failed", batch.page, batch.page + batch.npages - 1, gpu=self.gpu, to_vram=int(batch.to_vram),
-                vram_page=batch.vram_page, npages=batch.npages, error=hit.errno)
+                "copy_failed",
+                batch.page,
+                batch.page + batch.npages - 1,
+                gpu=self.gpu,
+                to_vram=int(batch.to_vram),
+                vram_page=batch.vram_page,
+                npages=batch.npages,
+                error=hit.errno,
+            )
             raise CopyRefusedError(hit.errno, f"the copy engine of gpu{self.gpu} was told to fail")
         self.fence = self.driver.rings[self.gpu].submit(batch, self.driver.now)
         self.in_flight.append((source, target))
@@ -94,7 +102,7 @@ def copy_to_vram(copying: Copying) -> Blocking[None]:
     for index, final in _batches(copied, vram_pages, nodes):
         try:
             _map_for_dma(copying, len(index))
-            copying.submit(index, vram_pages[index], source[index], target[index])
+            copying.submit(index, vram_pages[index], source=source[index], target=target[index])
         except CopyRefusedError as refused:
             # the posting's clean-up starts below the current page, which is entered only where a batch is not the last
             placed, error = driver.behaviour.copy_cleanup(index[:0] if final else index[-1:]), refused
@@ -117,7 +125,7 @@ def _batches(index: Index, vram_pages: Pfns, nodes: npt.NDArray[Any]) -> Iterato
     ends = (np.diff(index) != 1) | (np.diff(nodes[index]) != 0) | (np.diff(vram_pages[index].astype(np.int64)) != 1)
     cuts = np.flatnonzero(ends) + 1
     edges = [0, *cuts.tolist(), len(index)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         yield index[begin:end], end == len(index)
 
 
@@ -165,7 +173,8 @@ def _holes_too(collected: Mask, source: Pfns) -> Mask:
 
 @option("holes", "zeroed")
 def _without_holes(collected: Mask, source: Pfns) -> Mask:
-    return collected & (source != 0)
+    copied: Mask = collected & (source != 0)
+    return copied
 
 
 @option("copy_cleanup", "below-index")
@@ -203,20 +212,21 @@ def copy_to_ram(copying: Copying) -> Blocking[None]:
     try:
         for index, final in _batches(usable, vram_pages, np.zeros(args.npages, np.int8)):
             fresh.append(_ram_pages(copying, len(index), fresh))
+            if copying.fence is None:
+                step(driver, 3, args)
             if not (final and len(whole)):
-                copying.submit(index, vram_pages[index], source[index], fresh[-1])
+                copying.submit(index, vram_pages[index], source=source[index], target=fresh[-1])
         if len(whole):
             raise DriverError(errno.ENOMEM, "an entry without a page was found on the way home")
     except DriverError:
         _give_back(copying, fresh)
         raise
-    step(driver, 3, args)
     args.set_targets(usable, np.concatenate(fresh) if fresh else np.zeros(0, np.uint32))
     yield driver.world.delay(len(usable) * (driver.costs.ram_alloc_page_ns + driver.costs.dma_map_page_ns))
 
 
 def _ram_pages(copying: Copying, npages: int, fresh: list[Pfns]) -> Pfns:
-    """RAM pages for one run, each allocated and mapped before the next; on an error ``fresh`` has the ones before it."""
+    """RAM pages for one run, each allocated and mapped before the next; after an error ``fresh`` has those before."""
     driver = copying.driver
     failed = driver.faults.first_of(("ram_alloc", "dma_map"), npages, gpu=copying.gpu)
     if failed is None:
@@ -228,6 +238,8 @@ def _ram_pages(copying: Copying, npages: int, fresh: list[Pfns]) -> Pfns:
 
 
 def _give_back(copying: Copying, fresh: list[Pfns]) -> None:
+    # copies in flight must not land in pages that somebody else may get
+    copying.in_flight.clear()
     pages = np.concatenate(fresh) if fresh else np.zeros(0, np.uint32)
     if not len(pages):
         return

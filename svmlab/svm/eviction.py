@@ -148,7 +148,8 @@ def schedule_restore(driver: Driver) -> None:
     driver.restore_queued = True
     scheduled = driver.emit("restore_scheduled", delay_ns=driver.costs.restore_delay_ns)
     driver.restore_worker = driver.world.spawn(
-        "restore worker", _restore_later(driver), pid=driver.pid, cause=scheduled)
+        "restore worker", _restore_later(driver), pid=driver.pid, cause=scheduled
+    )
 
 
 def _restore_later(driver: Driver) -> Blocking[None]:
@@ -180,7 +181,7 @@ def restore_work(driver: Driver) -> Blocking[None]:
     before = driver.svms.evicted_ranges
     start = driver.emit("restore_start", evicted_ranges=before)
     try:
-        with driver.log.because(start), (yield from driver.process_info_lock.held()):
+        with driver.log.because(start), (yield from driver.process_info_lock.held()):  # noqa: SIM117  # the locks' order
             with (yield from deferred.flush_and_lock(driver)), (yield from driver.svms.lock.held()):
                 expected = driver.behaviour.restore_count(before, driver.svms.evicted_ranges)
                 done, error = yield from _restore_all(driver, expected)

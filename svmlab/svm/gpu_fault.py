@@ -84,11 +84,11 @@ def _new_range(driver: Driver, page: int) -> Range:
 def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: tuple[int, bool, int]) -> Blocking[None]:
     page, write, arrived = fault
     if arrived < range_.validated_ns + driver.costs.retry_fault_window_ns:
-        driver.say("page_fault_dropped", "the range was mapped less than 2 ms ago", page, page, gpu=device.gpu, write=int(write))
+        _drop(driver, device, page, write=write, because="the range was mapped less than 2 ms ago")
         return
     vma = driver.mm.vma_at(page)
     if vma is None:
-        driver.say("page_fault_dropped", "nothing is mapped there any more", page, page, gpu=device.gpu, write=int(write))
+        _drop(driver, device, page, write=write, because="nothing is mapped there any more")
         return
     if not vma.allows(write=False) or not vma.allows(write=write):
         raise DriverError(errno.EPERM, f"{vma.name or 'the mapping'} forbids the access")
@@ -116,17 +116,26 @@ def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
     try:
         yield from to_vram(driver, range_, journey)
     except DriverError as error:
-        driver.say("driver_fallback", "VRAM cannot be had: the block is mapped where it is", range_.start, range_.last,
-                   error=error.errno)
+        driver.say(
+            "driver_fallback",
+            "VRAM cannot be had: the block is mapped where it is",
+            range_.start,
+            range_.last,
+            error=error.errno,
+        )
         if range_.actual_loc not in (SYSMEM, journey.target):
             yield from vram_to_ram(driver, range_, journey)
         return False
     return True
 
 
+def _drop(driver: Driver, device: ProcessDevice, page: int, *, write: bool, because: str) -> None:
+    driver.say("page_fault_dropped", because, page, page, gpu=device.gpu, write=int(write))
+
+
 def _ram_pages(driver: Driver, journey: Journey) -> bool:
     """Whether some page of the block is not in VRAM."""
     if journey.start is None or journey.last is None:
         return True
-    return any(
-        not np.all(driver.memory.is_device(entries >> 2)) for _, entries in driver.mm.table.blocks(journey.start, journey.last))
+    blocks = driver.mm.table.blocks(journey.start, journey.last)
+    return any(not np.all(driver.memory.is_device(entries >> 2)) for _, entries in blocks)

@@ -36,7 +36,8 @@ def gpu_read(driver: Driver, device: ProcessDevice, span: Span) -> Blocking[Byte
 
     def move(first: int, last: int) -> None:
         piece = _part(span, first, last)
-        read_frames(driver.memory, device.frames.get(first, last), piece, out[piece.address - span.address :][: piece.nbytes])
+        here = out[piece.address - span.address :][: piece.nbytes]
+        read_frames(driver.memory, device.frames.get(first, last), piece, here)
 
     yield from _run(driver, device, span, move, write=False)
     return out
@@ -52,8 +53,8 @@ def gpu_write(driver: Driver, device: ProcessDevice, span: Span, *, data: Bytes 
     def move(first: int, last: int) -> None:
         piece = _part(span, first, last)
         if data is not None:
-            write_frames(
-                driver.memory, device.frames.get(first, last), piece, data[piece.address - span.address :][: piece.nbytes])
+            here = data[piece.address - span.address :][: piece.nbytes]
+            write_frames(driver.memory, device.frames.get(first, last), piece, here)
 
     yield from _run(driver, device, span, move, write=True)
 
@@ -130,4 +131,5 @@ def memory_exception(driver: Driver, device: ProcessDevice, page: int, *, write:
     verb = "write to" if write else "read"
     raise MemoryExceptionError(
         f"gpu{device.gpu} cannot {verb} page {page:#x}",
-        hint="give the GPU access with set_attr" if not driver.xnack else "why(span) tells what the driver would do")
+        hint="give the GPU access with set_attr" if not driver.xnack else "why(span) tells what the driver would do",
+    )

@@ -19,7 +19,6 @@ from svmlab.svm.ranges import Range
 
 __all__ = ["INVARIANTS", "broken"]
 
-Complaints = Iterator[str]
 Pages = npt.NDArray[np.integer[Any]]
 
 
@@ -36,14 +35,14 @@ class Snapshot:
     state: MemoryState
 
 
-def _ranges_are_disjoint(now: Snapshot) -> Complaints:
+def _ranges_are_disjoint(now: Snapshot) -> Iterator[str]:
     pieces = sorted(now.driver.svms.with_children(), key=lambda range_: range_.start)
     for before, after in pairwise(pieces):
         if before.last >= after.start:
             yield f"ranges [{before.start:#x}, {before.last:#x}] and [{after.start:#x}, {after.last:#x}] overlap"
 
 
-def _device_pages_have_a_buffer(now: Snapshot) -> Complaints:
+def _device_pages_have_a_buffer(now: Snapshot) -> Iterator[str]:
     driver = now.driver
     for page, entries in driver.mm.table.pages():
         pfns = pte.pfn_of(entries)
@@ -54,7 +53,7 @@ def _device_pages_have_a_buffer(now: Snapshot) -> Complaints:
             yield f"pages near {page:#x} are in VRAM of buffer {lost[0]}, which was freed"
 
 
-def _ranges_count_their_vram(now: Snapshot) -> Complaints:
+def _ranges_count_their_vram(now: Snapshot) -> Iterator[str]:
     driver = now.driver
     for range_ in driver.svms.with_children():
         if range_.invalid and driver.svms.evicted_ranges:
@@ -73,7 +72,7 @@ def _vram_pages(driver: Driver, range_: Range) -> int:
     )
 
 
-def _mapped_pages_are_present(now: Snapshot) -> Complaints:
+def _mapped_pages_are_present(now: Snapshot) -> Iterator[str]:
     """What a running GPU can touch is what the CPU page table holds."""
     for device in now.driver.devices:
         for page, flags in device.flags.pages():
@@ -98,12 +97,13 @@ def _not_excused(driver: Driver, pages: Pages) -> Pages:
     return pages
 
 
-def _gpus_write_no_shared_page(now: Snapshot) -> Complaints:
+def _gpus_write_no_shared_page(now: Snapshot) -> Iterator[str]:
     """A GPU that may write a page which several address spaces share would break copy-on-write."""
     frames, counts = now.state.by_entries
     shared = frames[counts > 1]
     for device in now.driver.devices if len(shared) else ():
-        pages = np.concatenate([_written(device, vma, shared) for vma in now.driver.mm.vmas.values()])
+        found = [_written(device, vma, shared) for vma in now.driver.mm.vmas.values()]
+        pages = np.concatenate([np.zeros(0, np.int64), *found])
         wrong = _not_excused(now.driver, pages)
         if len(wrong):
             yield f"gpu{device.gpu} may write {len(wrong)} shared private pages, the first is {int(wrong[0]):#x}"
@@ -118,14 +118,14 @@ def _written(device: ProcessDevice, vma: Vma, frames: npt.NDArray[np.uint32]) ->
     return np.concatenate(found)
 
 
-def _vram_is_held_by_buffers(now: Snapshot) -> Complaints:
+def _vram_is_held_by_buffers(now: Snapshot) -> Iterator[str]:
     for index, vram in enumerate(now.driver.vrams):
         held = sum(buffer.npages for buffer in now.driver.system.buffers.values() if buffer.gpu == index)
         if held != vram.used_pages:
             yield f"gpu{index} has {vram.used_pages} pages of VRAM in use, its buffers hold {held}"
 
 
-def _no_vram_page_is_lost(now: Snapshot) -> Complaints:
+def _no_vram_page_is_lost(now: Snapshot) -> Iterator[str]:
     """Every VRAM page with a reference is named by something, and lies in a buffer."""
     memory, (frames, _) = now.driver.memory, now.state.named
     for index, buffers in _buffers_by_gpu(now.driver):
@@ -142,11 +142,11 @@ def _buffers_by_gpu(driver: Driver) -> Iterator[tuple[int, list[Any]]]:
         yield index, [buffer for buffer in driver.system.buffers.values() if buffer.gpu == index]
 
 
-def _of_memory(check: Callable[[MemoryState], Complaints]) -> Callable[[Snapshot], Complaints]:
+def _of_memory(check: Callable[[MemoryState], Iterator[str]]) -> Callable[[Snapshot], Iterator[str]]:
     return lambda now: check(now.state)
 
 
-INVARIANTS: dict[str, Callable[[Snapshot], Complaints]] = {
+INVARIANTS: dict[str, Callable[[Snapshot], Iterator[str]]] = {
     "ranges are disjoint": _ranges_are_disjoint,
     "device pages have a buffer": _device_pages_have_a_buffer,
     "ranges count their VRAM": _ranges_count_their_vram,

@@ -59,7 +59,7 @@ class Look:
         }
 
     def gpu_frames(self, gpu: int, span: Span) -> npt.NDArray[np.int64]:
-        """What a GPU's page table shows for each page: a location as ``locations``, ``NOWHERE`` where nothing is mapped."""
+        """What a GPU's page table shows for each page: a location as ``locations``; ``NOWHERE`` is no mapping."""
         frames = self.driver.devices[gpu].frames.get(span.start, span.last)
         ids = np.array([0, *(each.gpu_id for each in self.driver.machine.gpus)], np.int64)
         where = ids[self.driver.memory.gpu_of(frames) + 1]

@@ -1,4 +1,4 @@
-"""Filling GPU page tables: look at what the CPU page table holds, make sure it did not change meanwhile, write entries."""
+"""Filling GPU page tables: look at the CPU page table, make sure it did not change meanwhile, write entries."""
 
 from __future__ import annotations
 
@@ -90,8 +90,14 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
     driver.faulting_task = driver.log.task
     try:
         entries = yield from range_fault(
-            driver.mm, vma, piece.start, piece.last, write=vma.writable, owners=_owners(driver, piece.gpus),
-            faults=driver.faults)
+            driver.mm,
+            vma,
+            piece.start,
+            piece.last,
+            write=vma.writable,
+            owners=_owners(driver, piece.gpus),
+            faults=driver.faults,
+        )
     finally:
         driver.faulting_task = None
     with (yield from range_.lock(driver.world).held()):
@@ -117,8 +123,15 @@ def _write_entries(driver: Driver, range_: Range, piece: Target, gpu: int, entri
     flags = entry_flags(driver.machine, gpu, owners=owners, writable=writable, flags=range_.flags)
     duration = driver.costs.map_ns + len(entries) * driver.costs.map_page_ns
     driver.devices[gpu].map(piece.start, frames, flags)
-    driver.emit("map_to_gpu", piece.start, piece.last, gpu=gpu, npages=len(entries),
-                vram_pages=int(np.count_nonzero(owners >= 0)), duration_ns=duration)
+    driver.emit(
+        "map_to_gpu",
+        piece.start,
+        piece.last,
+        gpu=gpu,
+        npages=len(entries),
+        vram_pages=int(np.count_nonzero(owners >= 0)),
+        duration_ns=duration,
+    )
     yield driver.world.delay(duration)
 
 
@@ -153,7 +166,8 @@ def validate_ram(driver: Driver, range_: Range) -> Blocking[None]:
         driver.faulting_task = driver.log.task
         try:
             entries = yield from range_fault(
-                driver.mm, vma, page, last, write=True, owners=frozenset(), faults=driver.faults)
+                driver.mm, vma, page, last, write=True, owners=frozenset(), faults=driver.faults
+            )
         finally:
             driver.faulting_task = None
         frames.append(pte.pfn_of(entries))
@@ -174,7 +188,8 @@ def _follow_the_buffer(driver: Driver, range_: Range, target: Target) -> Blockin
         frames = _line_of_pages(driver, range_, gpu)
         range_.mapped |= 1 << gpu
         yield from _write_entries(
-            driver, range_, Target(range_.start, range_.last, target.gpus), gpu, pte.make(frames, write=True))
+            driver, range_, Target(range_.start, range_.last, target.gpus), gpu, pte.make(frames, write=True)
+        )
     range_.mapping_done = True
 
 

@@ -20,7 +20,7 @@ from svmlab.svm.copying import Copying, copy_to_ram, copy_to_vram, wait_for_copi
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 from svmlab.svm.steps import step
-from svmlab.uapi import MigrateTrigger
+from svmlab.uapi import SYSMEM, MigrateTrigger
 
 if TYPE_CHECKING:
     from svmlab.svm.migration import Piece
@@ -29,6 +29,7 @@ __all__ = ["Journey", "piece_to_ram", "piece_to_vram"]
 
 ATTEMPTS = 4
 """One and three retries: the posting compares with a post-increment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Journey:
@@ -85,8 +86,9 @@ def piece_to_ram(driver: Driver, range_: Range, piece: Piece, journey: Journey) 
     Kernel: svm_migrate_vma_to_ram (kfd_migrate.c)
     """
     gpu = driver.gpu_index(range_.actual_loc) or 0
-    args = MigrateVma(
-        journey.mm or driver.mm, piece.vma, piece.start, piece.last - piece.start + 1, from_ram=False, owners=frozenset({gpu}))
+    npages = piece.last - piece.start + 1
+    mm = journey.mm or driver.mm
+    args = MigrateVma(mm, piece.vma, piece.start, npages, from_ram=False, owners=frozenset({gpu}))
     copying = Copying(driver, range_, args, gpu)
     moved = yield from _migrate(copying, journey, _one_attempt, copy_to_ram)
     range_.vram_pages -= moved
@@ -100,9 +102,11 @@ Copy = Callable[[Copying], Blocking[None]]
 def _migrate(copying: Copying, journey: Journey, collect: Collect, copy: Copy) -> Blocking[int]:
     """What both directions share: the events around it, and nothing at all to move."""
     driver, args, range_ = copying.driver, copying.args, copying.range
-    trip = {"source": range_.actual_loc if journey.target == 0 else 0, "target": journey.target, "trigger": journey.trigger}
+    source = range_.actual_loc if journey.target == SYSMEM else SYSMEM
+    trip = {"source": source, "target": journey.target, "trigger": journey.trigger}
     start = driver.emit(
-        "migrate_start", args.start, args.last, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc, **trip)
+        "migrate_start", args.start, args.last, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc, **trip
+    )
     moved, failed = 0, 0
     try:
         with driver.log.because(start):
@@ -177,8 +181,10 @@ def _four_attempts(driver: Driver, args: MigrateVma) -> Blocking[None]:
         missed = args.npages - args.cpages
         _undo(driver, args)
     raise DriverError(
-        errno.ENOMEM, f"{missed} of {args.npages} pages could not be collected in {ATTEMPTS} attempts",
-        hint="look for pages that are pinned, in VRAM already, or in use")
+        errno.ENOMEM,
+        f"{missed} of {args.npages} pages could not be collected in {ATTEMPTS} attempts",
+        hint="look for pages that are pinned, in VRAM already, or in use",
+    )
 
 
 @option("collect_policy", "partial")

@@ -214,8 +214,13 @@ def _bring_home(driver: Driver, range_: Range, done: list[Piece], moved: int, jo
         for piece in done:
             yield from piece_to_ram(driver, range_, piece, Journey(SYSMEM, journey.trigger))
     except DriverError as error:
-        driver.say("driver_fallback", "pieces of a failed migration could not come home", range_.start, range_.last,
-                   error=error.errno)
+        driver.say(
+            "driver_fallback",
+            "pieces of a failed migration could not come home",
+            range_.start,
+            range_.last,
+            error=error.errno,
+        )
     driver.behaviour.location_home(driver, range_)
 
 

@@ -151,8 +151,14 @@ def _restore_rules(s: Situation, faulting: int) -> Iterator[Rule]:
     yield Rule(
         "access", bool(s.access >> faulting & 1), own, f"{me} has ACCESS: pages come to it", f"{me} has no ACCESS"
     )
+    yield from _in_place_rules(s, faulting)
+    yield Rule("no access", True, None, f"{me} has no access to the range")
+
+
+def _in_place_rules(s: Situation, faulting: int) -> Iterator[Rule]:
+    """A GPU with access in place uses the range where it is, if it reaches it there."""
+    me, here = f"gpu{faulting}", s.name(s.actual)
     in_place = bool(s.in_place >> faulting & 1)
-    here = s.name(s.actual)
     yield Rule(
         "in place: RAM",
         in_place and s.actual == SYSMEM,
@@ -174,7 +180,6 @@ def _restore_rules(s: Situation, faulting: int) -> Iterator[Rule]:
         f"{me} accesses in place and cannot reach the VRAM of {here}",
         f"{me} has no ACCESS_IN_PLACE",
     )
-    yield Rule("no access", True, None, f"{me} has no access to the range")
 
 
 def _is_near(s: Situation, gpu: int, location: int) -> bool:

@@ -31,7 +31,8 @@ def _make_room(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
     passed: set[int] = set()
     while vram.free_pages < range_.npages:
         candidates = [
-            buffer for buffer in driver.system.buffers.values()
+            buffer
+            for buffer in driver.system.buffers.values()
             if buffer.gpu == gpu and buffer.number not in passed and not buffer.evicting and range_ not in buffer.ranges
         ]
         if not candidates:
@@ -98,8 +99,13 @@ def _bring_home(driver: Driver, range_: Range) -> Blocking[None]:
         try:
             yield from vram_to_ram(driver, range_, Journey(SYSMEM, MigrateTrigger.TTM_EVICTION))
         except DriverError as error:
-            driver.say("driver_fallback", "an eviction could not bring a range home", range_.start, range_.last,
-                       error=error.errno or errno.EIO)
+            driver.say(
+                "driver_fallback",
+                "an eviction could not bring a range home",
+                range_.start,
+                range_.last,
+                error=error.errno or errno.EIO,
+            )
             return
     if range_.actual_loc == SYSMEM:
         buffers.detach(driver.system, range_)

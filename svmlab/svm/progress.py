@@ -14,10 +14,22 @@ __all__ = ["DEFAULT_LIMIT_NS", "run_for", "run_until"]
 DEFAULT_LIMIT_NS = SEC
 """How long a system may do nothing but start over before that counts as going on for ever."""
 
-_STARTING_OVER = frozenset({
-    "restore_scheduled", "restore_start", "restore_range", "restore_end", "queue_restore_rescheduled", "step",
-    "page_fault_dropped", "cpu_fault", "lock_wait", "lock_acquired", "decision", "driver_fallback",
-})
+_STARTING_OVER = frozenset(
+    {
+        "restore_scheduled",
+        "restore_start",
+        "restore_range",
+        "restore_end",
+        "queue_restore_rescheduled",
+        "step",
+        "page_fault_dropped",
+        "cpu_fault",
+        "lock_wait",
+        "lock_acquired",
+        "decision",
+        "driver_fallback",
+    }
+)
 """Events that a system which gets nowhere repeats."""
 
 
@@ -40,7 +52,8 @@ def run_until(world: World, done: Callable[[], bool], limit_ns: int = DEFAULT_LI
         if world.now - progress_ns > limit_ns:
             raise SvmTimeoutError(
                 f"nothing but re-scheduling or re-faulting happened for {format_time(limit_ns)}",
-                hint="look at the last events of the log: they repeat")
+                hint="look at the last events of the log: they repeat",
+            )
 
 
 def run_for(world: World, ns: int) -> None:

@@ -114,8 +114,8 @@ def test_what_the_driver_documents_is_as_documented():
 def test_mi300x_64_mib_copies_reach_the_published_bandwidths():
     costs, machine = Costs.load(), Machine.find("mi300x-8")
     size = 64 * MIB
-    assert gb_per_s(size, costs.copy_ns(machine, 0, True, size)) == pytest.approx(42.0, rel=1e-4)
-    assert gb_per_s(size, costs.copy_ns(machine, 0, False, size)) == pytest.approx(55.2, rel=1e-4)
+    assert gb_per_s(size, costs.copy_ns(machine, 0, to_vram=True, nbytes=size)) == pytest.approx(42.0, rel=1e-4)
+    assert gb_per_s(size, costs.copy_ns(machine, 0, to_vram=False, nbytes=size)) == pytest.approx(55.2, rel=1e-4)
     xgmi = costs.copy_law(costs.peer_bandwidth(machine, 0, target=5))
     assert gb_per_s(size, xgmi.time_ns(size)) == pytest.approx(48.4, rel=1e-4)
 
@@ -124,7 +124,7 @@ def test_mi300x_1_mib_copies_are_clearly_slower_and_take_as_long_as_measured():
     costs, machine = Costs.load(), Machine.find("mi300x-8")
     xgmi = costs.copy_law(costs.peer_bandwidth(machine, 0, target=5))
     assert 29_000 <= xgmi.time_ns(MIB) <= 32_000, "MI300X acceptance guide: 29-32 us"
-    assert gb_per_s(MIB, costs.copy_ns(machine, 0, True, MIB)) < 0.8 * 42.0
+    assert gb_per_s(MIB, costs.copy_ns(machine, 0, to_vram=True, nbytes=MIB)) < 0.8 * 42.0
 
 
 def test_bandwidth_grows_with_the_size_of_the_copy_up_to_its_limit():
@@ -142,9 +142,9 @@ def test_without_a_start_the_law_is_the_published_curve():
 def test_an_array_of_sizes_takes_what_its_elements_take():
     costs, machine = Costs.load(), Machine.find("toy")
     sizes = np.array([0, 1, 4096, 2 * MIB, 64 * MIB])
-    times = costs.copy_ns(machine, 0, True, sizes)
+    times = costs.copy_ns(machine, 0, to_vram=True, nbytes=sizes)
     assert times.dtype == np.int64
-    assert times.tolist() == [costs.copy_ns(machine, 0, True, int(size)) for size in sizes]
+    assert times.tolist() == [costs.copy_ns(machine, 0, to_vram=True, nbytes=int(size)) for size in sizes]
     assert times[0] == 0
 
 
@@ -175,7 +175,7 @@ def fault_driven_migration(npages: int) -> dict[str, int]:
     """What a GPU fault costs on an MI250X die whose range is in RAM, no queue being stopped (xnack on)."""
     costs, machine = Costs.load(), Machine.find("mi250x-node")
     windows = -(-npages // costs.copy_window_pages)
-    wire = costs.copy_ns(machine, 0, True, costs.copy_window_pages * 4096) * windows
+    wire = costs.copy_ns(machine, 0, to_vram=True, nbytes=costs.copy_window_pages * 4096) * windows
     per_page = costs.migrate_collect_page_ns + costs.migrate_pages_page_ns + costs.migrate_finalize_page_ns
     return {
         "cpu_update": costs.migrate_collect_ns + per_page * npages,

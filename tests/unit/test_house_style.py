@@ -17,7 +17,7 @@ PACKAGE = ROOT / "svmlab"
 MODULE_CAP, MODULE_MEDIAN = 350, 130
 FUNCTION_CAP, FUNCTION_MEDIAN = 45, 6
 NESTING_CAP = 3
-PARAMETER_CAP, POSITIONAL_CAP = 5, 2
+PARAMETER_CAP, POSITIONAL_CAP = 5, 3
 # A first parameter of these names is what the function works on, as self is for a method; it does not count.
 RECEIVERS = {"self", "cls", "driver", "mm", "memory"}
 # A closed interval of pages is one thing in two parameters; it counts once.
@@ -28,6 +28,7 @@ COMMAND = ".command"
 
 # Exceptions to the number of parameters, "path:qualified name", each with its reason.
 ALLOWED_PARAMETERS = {
+    "svmlab/svm/process.py:Process.__init__",  # the head of a scenario, all but the machine keyword-only
     "svmlab/log/journal.py:Log.emit",  # the columns of one row of the log, all but name and interval keyword-only
 }
 
@@ -152,7 +153,7 @@ def test_no_function_has_more_parameters_than_the_cap():
     expect_none(many, PARAMETER_CAP)
 
 
-def test_a_public_function_takes_keywords_only_after_two_parameters():
+def test_a_public_function_takes_keywords_only_after_three_parameters():
     numbers = {f.where: number_of_parameters(f, positional_only=True) for f in functions() if f.public}
     expect_none({where: n for where, n in numbers.items() if n > POSITIONAL_CAP}, POSITIONAL_CAP)
 

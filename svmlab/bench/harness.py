@@ -1,0 +1,136 @@
+"""Paired timing: subject and base in turn, so that whatever else the computer does hits both alike."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import TypedDict
+
+__all__ = ["PAIRS", "Case", "Row", "measure", "render"]
+
+PAIRS = 9
+"""How many pairs are timed; an odd number has a middle one."""
+
+Clock = Callable[[], int]
+
+
+class Row(TypedDict):
+    """The result of one case.
+
+    Attributes:
+        name: what was measured.
+        ratio: time of the subject over that of the base, the median over the pairs.
+        goal: what the ratio may be at most.
+        met: whether it is.
+        spread: the least and the largest ratio of a pair.
+        base: what the base is.
+        ms: milliseconds of one call of the subject, the median.
+    """
+
+    name: str
+    ratio: float
+    goal: float
+    met: bool
+    spread: tuple[float, float]
+    base: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A subject and a base to compare it with.
+
+    Attributes:
+        name: what is measured.
+        base: what the base is, in words.
+        goal: what the ratio may be at most.
+        subject: does ``calls`` calls.
+        baseline: does as many of the base.
+        calls: how many.
+    """
+
+    name: str
+    base: str
+    goal: float
+    subject: Callable[[], object]
+    baseline: Callable[[], object]
+    calls: int
+
+
+def measure(case: Case, *, pairs: int = PAIRS, clock: Clock = perf_counter_ns) -> Row:
+    """Time subject and base in turn, one pair after the other.
+
+    The first pair warms caches and does not count. Every other pair begins with the base, so that a computer that
+    slows down favours neither. The garbage collector rests, and does not walk what was built before.
+
+    Args:
+        case: what to compare.
+        pairs: how many pairs count.
+        clock: tells the time in ns.
+
+    >>> row = measure(Case("sum", "the same", 3.0, lambda: sum(range(900)), lambda: sum(range(900)), 1), pairs=7)
+    >>> row["met"], len(row["spread"])
+    (True, 2)
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        timed = [_pair(case, swapped=number % 2 == 1, clock=clock) for number in range(pairs + 1)][1:]
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    ratios = [subject / base for subject, base in timed]
+    ratio = statistics.median(ratios)
+    return Row(
+        name=case.name,
+        ratio=round(ratio, 3),
+        goal=case.goal,
+        met=ratio <= case.goal,
+        spread=(round(min(ratios), 3), round(max(ratios), 3)),
+        base=case.base,
+        ms=statistics.median(subject for subject, _ in timed) / case.calls / 1e6,
+    )
+
+
+def _pair(case: Case, *, swapped: bool, clock: Clock) -> tuple[int, int]:
+    if swapped:
+        base = _time(case.baseline, clock)
+        return _time(case.subject, clock), base
+    return _time(case.subject, clock), _time(case.baseline, clock)
+
+
+def _time(work: Callable[[], object], clock: Clock) -> int:
+    begin = clock()
+    work()
+    return max(1, clock() - begin)
+
+
+def render(rows: Iterable[Row]) -> str:
+    """The rows as a table to read."""
+    lines = [("", "ratio", "at most", "spread", "one call", "what", "compared with")]
+    for row in rows:
+        low, high = row["spread"]
+        mark = "ok" if row["met"] else "MISSED"
+        lines.append(
+            (
+                mark,
+                f"{row['ratio']:.2f}",
+                f"{row['goal']:g}",
+                f"{low:.2f}-{high:.2f}",
+                _duration(row["ms"]),
+                row["name"],
+                row["base"],
+            )
+        )
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _duration(ms: float) -> str:
+    return f"{ms:.2f} ms" if ms >= 0.1 else f"{ms * 1000:.2f} us"

@@ -1,0 +1,114 @@
+"""The bench harness: pairs in turn, medians, goals, and what the command prints."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from svmlab.bench import command, ranges
+from svmlab.bench.harness import Case, measure, render
+
+
+class Work:
+    """Two works on one clock, each taking as long as its list says, call by call."""
+
+    def __init__(self, subject, base):
+        self.now, self.calls, self.times = 0, [], {"subject": list(subject), "base": list(base)}
+
+    def does(self, name):
+        def work():
+            self.calls.append(name)
+            self.now += self.times[name].pop(0)
+
+        return work
+
+    def row(self, goal, pairs):
+        case = Case("a case", "another", goal, self.does("subject"), self.does("base"), 2)
+        return measure(case, pairs=pairs, clock=lambda: self.now)
+
+
+def test_the_ratio_is_the_median_over_pairs_and_the_first_pair_only_warms_up():
+    work = Work([900, 30, 20, 10, 60, 20, 20, 40], [1, 10, 10, 10, 10, 10, 10, 10])
+    assert work.row(goal=2.0, pairs=7) == {
+        "name": "a case",
+        "ratio": 2.0,
+        "goal": 2.0,
+        "met": True,
+        "spread": (1.0, 6.0),
+        "base": "another",
+        "ms": 10 / 1e6,
+    }
+
+
+def test_subject_and_base_take_turns_in_beginning():
+    work = Work([1] * 4, [1] * 4)
+    work.row(goal=1.0, pairs=3)
+    assert work.calls == ["subject", "base", "base", "subject", "subject", "base", "base", "subject"]
+
+
+def test_a_missed_goal_is_told():
+    row = Work([2] * 8, [1] * 8).row(goal=1.5, pairs=7)
+    assert (row["met"], row["ratio"]) == (False, 2.0)
+    assert render([row]).splitlines()[1].split() == [
+        "MISSED",
+        "2.00",
+        "1.5",
+        "2.00-2.00",
+        "0.00",
+        "us",
+        "a",
+        "case",
+        "another",
+    ]
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The real cases, small enough for a test: what they do, not how fast."""
+    return list(ranges.cases(many=2_000, few=1_000))
+
+
+def test_a_split_case_cuts_two_ranges_with_every_call(small):
+    _, split = small
+    process = ranges.process_with(1_000)
+    before = len(process.log.events("range_remove"))
+    assert split.goal == 4.0
+    case = ranges._split(process, process, many=1_000, few=1_000)
+    case.subject()
+    removed = process.log.events("range_remove")[before:]
+    assert (len(removed), case.calls) == (2 * case.calls, ranges.SPLITS)
+    assert len(process.ranges()) == 1_000 + 2 * case.calls
+    assert process.broken_invariants() == []
+
+
+def test_the_lookup_case_finds_what_its_base_finds(small):
+    lookup, _ = small
+    assert (lookup.goal, lookup.calls) == (1.5, ranges.LOOKUPS)
+    row = measure(lookup, pairs=1)
+    assert row["ratio"] > 0
+
+
+def test_the_command_prints_rows_as_a_table_or_as_json_and_fails_on_a_missed_goal(monkeypatch):
+    def rows(what, *, pairs):
+        met = what == "ranges"
+        yield {"name": what, "ratio": 1.0, "goal": 1.5, "met": met, "spread": (0.9, 1.1), "base": "b", "ms": 12.0}
+
+    monkeypatch.setattr(command, "run", rows)
+    good = CliRunner().invoke(command.bench, ["ranges", "--json"])
+    assert (good.exit_code, [row["name"] for row in json.loads(good.output)]) == (0, ["ranges"])
+    bad = CliRunner().invoke(command.bench, ["all"])
+    assert bad.exit_code == 1
+    assert "MISSED" in bad.output
+    assert CliRunner().invoke(command.bench, ["nothing"]).exit_code == 2
+
+
+def test_all_is_every_group(monkeypatch):
+    class Few:
+        @staticmethod
+        def cases():
+            yield Case("one", "other", 9.0, lambda: sum(range(500)), lambda: sum(range(500)), 1)
+
+    monkeypatch.setattr(command, "MODULES", {"first": "f", "second": "s"})
+    monkeypatch.setattr(command, "import_module", lambda name: Few)
+    assert [row["name"] for row in command.run("all", pairs=7)] == ["one", "one"]
+    assert len(list(command.run("second", pairs=7))) == 1
