@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,9 +77,10 @@ class Buffer:
             if step != 1:
                 raise InputError(f"a step of {step} in {self.name}[...]", allowed="contiguous bytes")
             return Span(self.address + start, max(0, stop - start))
-        if not -self.nbytes <= index < self.nbytes:
-            raise InputError(f"byte {index} of {self!r}", allowed=f"0 to {self.nbytes - 1}")
-        return Span(self.address + index % self.nbytes, 1)
+        byte = operator.index(index)
+        if not -self.nbytes <= byte < self.nbytes:
+            raise InputError(f"byte {byte} of {self!r}", allowed=f"0 to {self.nbytes - 1}")
+        return Span(self.address + byte % self.nbytes, 1)
 
     def __repr__(self) -> str:
         return f"<{self.name or 'mapping'}: {format_size(self.nbytes)} at {self.address:#x}>"
@@ -112,6 +114,8 @@ def bytes_for(span: Span, data: Any) -> Bytes:
         if not 0 <= data <= 255:
             raise InputError(f"the byte {data}", allowed="0 to 255")
         return np.broadcast_to(np.uint8(data), (span.nbytes,))
+    if isinstance(data, str):
+        raise InputError(f"the text {data!r}", allowed="a byte value, bytes, an array", hint="data.encode()")
     raw = isinstance(data, bytes | bytearray | memoryview)
     array = np.frombuffer(data, np.uint8) if raw else np.ascontiguousarray(data)
     flat = array.reshape(-1).view(np.uint8)

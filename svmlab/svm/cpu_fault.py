@@ -59,7 +59,7 @@ def serve_cpu_fault(driver: Driver, mm: AddressSpace, page: int) -> Blocking[Non
     Slots: inherited_page, cpu_fault_block
     Kernel: svm_migrate_to_ram (kfd_migrate.c)
     """
-    if driver.faulting_task is driver.log.task:
+    if driver.log.task.id in driver.walking:
         raise BusError(f"page {page:#x} is in VRAM of a GPU that those to be mapped cannot reach")
     if mm is not driver.mm:
         driver.behaviour.inherited_page(page)

@@ -17,7 +17,6 @@ from svmlab.hardware.sdma import SdmaRing
 from svmlab.hardware.tell import tell
 from svmlab.hardware.vram import Vram
 from svmlab.hardware.world import Blocking, TaskProcess, World
-from svmlab.log import Task
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.locks import LockClass, Mutex
 from svmlab.svm.behaviour import Behaviour
@@ -103,7 +102,7 @@ class Driver:
         restore_running: happens when the restore worker that runs now is done; None while none runs.
         restoring: the restore worker holds its locks.
         invalidate: what the notifiers of the ranges call; set when the process opens the driver.
-        faulting_task: the task inside an HMM walk of the driver.
+        walking: tasks inside an HMM walk of the driver (faulting_task), by id.
     """
 
     def __init__(self, system: System, mm: AddressSpace, *, xnack: bool) -> None:
@@ -119,7 +118,7 @@ class Driver:
         self.restore_running: simpy.Event | None = None
         self.restore_worker: TaskProcess | None = None
         self.deferred_worker: TaskProcess | None = None
-        self.faulting_task: Task | None = None
+        self.walking: set[int] = set()
         self.exited = False
         self.invalidate: Callable[[Driver, Range, NotifierEvent, tuple[int, int]], Blocking[None]] | None = None
         system.drivers[mm.pid] = self

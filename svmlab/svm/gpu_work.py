@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from svmlab.errors import MemoryExceptionError
-from svmlab.hardware.gpu import ProcessDevice, Touching
+from svmlab.hardware.gpu import ProcessDevice, PteFlag, Touching
 from svmlab.hardware.world import Blocking
 from svmlab.mm.access import Bytes, read_frames, write_frames
 from svmlab.mm.span import Span
@@ -108,7 +108,9 @@ def _fault(driver: Driver, device: ProcessDevice, page: int, *, write: bool) -> 
     yield driver.world.delay(driver.costs.gpu_fault_ns)
     if device.accessible(page, page, write=write) or not device.running:
         return
-    if not driver.xnack:
+    forbidden = bool(device.flags.at(page) & PteFlag.VALID)
+    if forbidden or not driver.xnack:
+        # only a missing entry is retried: what an entry forbids is a permission fault in both modes
         memory_exception(driver, device, page, write=write)
     yield from driver.behaviour.gpu_fault(driver, device, page, write=write)
 

@@ -20,7 +20,7 @@ from svmlab.svm.policy import mapped_gpus
 from svmlab.svm.pte import entry_flags
 from svmlab.svm.ranges import Range
 from svmlab.uapi import UnmapTrigger
-from svmlab.units import PAGE_SHIFT
+from svmlab.units import PAGE_SHIFT, SEC
 
 __all__ = ["Target", "unmap_from_gpus", "validate_and_map", "validate_ram"]
 
@@ -86,26 +86,48 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
     if not vma.allows(write=False):
         yield from unmap_from_gpus(driver, range_, piece, UnmapTrigger.UNMAP_FROM_CPU)
         return
-    sequence = range_.sequence
-    driver.faulting_task = driver.log.task
-    try:
-        entries = yield from range_fault(
-            driver.mm,
-            vma,
-            piece.start,
-            piece.last,
-            write=vma.writable,
-            owners=_owners(driver, piece.gpus),
-            faults=driver.faults,
-        )
-    finally:
-        driver.faulting_task = None
+    sequence, entries = yield from _settled_walk(driver, range_, vma, piece)
     with (yield from range_.lock(driver.world).held()):
         if range_.sequence != sequence or range_.children:
             raise DriverError(errno.EAGAIN, "the CPU page table changed while the range was being mapped")
         for gpu in gpus_of(piece.gpus):
             range_.mapped |= 1 << gpu
             yield from _write_entries(driver, range_, piece, gpu, entries)
+
+
+def _settled_walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tuple[int, pte.Entries]]:
+    """Walk until a walk changes nothing itself: faults of its own, such as copy-on-write, reach the notifier too.
+
+    Returns:
+        The notifier's count that the entries belong to, and the entries.
+
+    Raises:
+        DriverError: EAGAIN, the page table did not settle within a second.
+
+    Kernel: amdgpu_hmm_range_get_pages (amdgpu_hmm.c)
+    """
+    deadline_ns = driver.now + SEC
+    owners = _owners(driver, piece.gpus)
+    while driver.now <= deadline_ns:
+        sequence = range_.sequence
+        entries = yield from _walk(driver, vma, piece, write=vma.writable, owners=owners)
+        if range_.sequence == sequence:
+            return sequence, entries
+    raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
+
+
+def _walk(driver: Driver, vma: Vma, piece: Target, *, write: bool, owners: frozenset[int]) -> Blocking[pte.Entries]:
+    """One HMM walk; a CPU fault on a device page that it provokes must not be served by migrating."""
+    task = driver.log.task
+    driver.walking.add(task.id)
+    try:
+        return (
+            yield from range_fault(
+                driver.mm, vma, piece.start, piece.last, write=write, owners=owners, faults=driver.faults
+            )
+        )
+    finally:
+        driver.walking.remove(task.id)
 
 
 def _owners(driver: Driver, gpus: int) -> frozenset[int]:
@@ -163,13 +185,8 @@ def validate_ram(driver: Driver, range_: Range) -> Blocking[None]:
         if vma is None:
             raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
         last = min(vma.last, range_.last)
-        driver.faulting_task = driver.log.task
-        try:
-            entries = yield from range_fault(
-                driver.mm, vma, page, last, write=True, owners=frozenset(), faults=driver.faults
-            )
-        finally:
-            driver.faulting_task = None
+        piece = Target(page, last, 0)
+        entries = yield from _walk(driver, vma, piece, write=True, owners=frozenset())
         frames.append(pte.pfn_of(entries))
         page = last + 1
     range_.page_array = np.concatenate(frames)

@@ -7,14 +7,16 @@ Errors are answers; they must not change a byte. `SVMLAB_EXAMPLES` sets how many
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis import HealthCheck, settings
 from hypothesis import seed as hypothesis_seed
+from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -116,7 +118,7 @@ class Lab:
         assert not wrong, f"{actor.process.name}: pages {[hex(area.first + page) for page in wrong]} lost their bytes"
 
     def verify_idle(self) -> None:
-        """Nothing goes on: every invariant holds, and VRAM is used for pages that live there and ranges that hold it."""
+        """Nothing goes on: every invariant holds; VRAM is used for pages that live there and ranges that hold it."""
         for actor in self.actors:
             assert actor.process.broken_invariants() == []
             assert actor.process.look.queues() in ("running", "dead")
@@ -180,7 +182,7 @@ class Lab:
         found = actor.process.look.content(Span(area.first * PAGE_SIZE + low, high - low))
         edges = [low, *range((low // PAGE_SIZE + 1) * PAGE_SIZE, high, PAGE_SIZE), high]
         old = False
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in itertools.pairwise(edges):
             part = slice(start - low, stop - low)
             if not old and np.array_equal(found[part], data[part]):
                 continue

@@ -11,8 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from svmlab.errors import SegmentationFault
 from svmlab.hardware.costs import Costs
@@ -308,7 +316,8 @@ class Histories(RuleBasedStateMachine):
         child = self.new_process()
         self.run(syscalls.fork(parent.mm, child))
         self.actors[-1].areas = [
-            Area(a.first, a.kind, a.content.copy() if a.private else a.content, a.lower, a.writable) for a in parent.areas
+            Area(a.first, a.kind, a.content.copy() if a.private else a.content, a.lower, a.writable)
+            for a in parent.areas
         ]
 
     @precondition(lambda self: len(self.actors) < 4)

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from svmlab.errors import DriverError
 from svmlab.hardware.vram import ALIGNMENT_PAGES, Node, Vram
@@ -45,7 +53,9 @@ class Allocations(RuleBasedStateMachine):
         for start, count in nodes:
             assert any(at <= start and start + count <= at + size for at, size in before), "not from a free piece"
             if count >= ALIGNMENT_PAGES:
-                assert (count & (count - 1), start % ALIGNMENT_PAGES) == (0, 0), "large pieces are aligned powers of two"
+                assert (count & (count - 1), start % ALIGNMENT_PAGES) == (0, 0), (
+                    "large pieces are aligned powers of two"
+                )
         self.buffers.append(nodes)
 
     @precondition(lambda self: self.buffers)

@@ -95,7 +95,7 @@ def test_the_command_prints_rows_as_a_table_or_as_json_and_fails_on_a_missed_goa
 
     monkeypatch.setattr(command, "run", rows)
     good = CliRunner().invoke(command.bench, ["ranges", "--json"])
-    assert (good.exit_code, [row["name"] for row in json.loads(good.output)]) == (0, ["ranges"])
+    assert (good.exit_code, [row["name"] for row in json.loads(good.output)["rows"]]) == (0, ["ranges"])
     bad = CliRunner().invoke(command.bench, ["all"])
     assert bad.exit_code == 1
     assert "MISSED" in bad.output

@@ -13,7 +13,8 @@ from svmlab.hardware.injection import Injections
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.memory import FrameFlag, Memory
 from svmlab.hardware.world import World
-from svmlab.mm import access, entries as pte, migrate_vma, syscalls
+from svmlab.mm import access, migrate_vma, syscalls
+from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.consistency import MEMORY_INVARIANTS, MemoryState
 from svmlab.mm.migrate_vma import MigrateVma
@@ -150,8 +151,16 @@ class MemoryLab:
         mapped.mm.notifiers.insert(notifier)
         return notifier
 
-    def migration(self, mapped: Mapped, first: int = 0, count: int | None = None, *, to_vram: bool = True, gpu: int = 0,
-                  owners: frozenset[int] | None = None) -> MigrateVma:
+    def migration(
+        self,
+        mapped: Mapped,
+        first: int = 0,
+        count: int | None = None,
+        *,
+        to_vram: bool = True,
+        gpu: int = 0,
+        owners: frozenset[int] | None = None,
+    ) -> MigrateVma:
         """The arguments of a migration of some pages."""
         span = mapped.pages(first, count)
         owners = owners if owners is not None else frozenset() if to_vram else frozenset({gpu})

@@ -71,7 +71,12 @@ def test_unmapping_cuts_a_mapping_in_two(lab: Lab):
     mapped = lab.map(10)
     lab.run(syscalls.munmap(lab.mm, mapped.pages(3, 2)))
     assert vmas(lab) == [(0, 2), (5, 9)]
-    assert [lab.mm.covered(FIRST + a, FIRST + b) for a, b in ((0, 2), (2, 3), (5, 9), (9, 10))] == [True, False, True, False]
+    assert [lab.mm.covered(FIRST + a, FIRST + b) for a, b in ((0, 2), (2, 3), (5, 9), (9, 10))] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert lab.mm.vma_at(FIRST + 3) is None
 
 

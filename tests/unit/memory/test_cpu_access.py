@@ -33,7 +33,18 @@ def test_a_store_to_the_zero_page_copies_it(lab: Lab):
     assert (mapped.entries(), mapped.first_bytes(), lab.broken()) == ("0w0", [0, 8, 0], [])
 
 
-BYTES = [(0, 1), (4095, 1), (4095, 2), (1, 4095), (100, 3 * 4096), (4096, 4096), (4000, 200), (0, 4 * 4096), (8191, 4098), (5, 0)]
+BYTES = [
+    (0, 1),
+    (4095, 1),
+    (4095, 2),
+    (1, 4095),
+    (100, 3 * 4096),
+    (4096, 4096),
+    (4000, 200),
+    (0, 4 * 4096),
+    (8191, 4098),
+    (5, 0),
+]
 
 
 @pytest.mark.parametrize("scattered", [False, True])
@@ -197,7 +208,11 @@ def test_a_child_that_was_never_touched_costs_no_frame(lab: Lab):
     child = mapped.of(lab.fork())
     lab.store(child, 40, first=1, count=3)
     assert (mapped.entries(), child.entries(), lab.load(mapped), lab.load(child)) == (
-        "00..", "0www", [0, 0, 0, 0], [0, 41, 42, 43])
+        "00..",
+        "0www",
+        [0, 0, 0, 0],
+        [0, 41, 42, 43],
+    )
 
 
 def test_a_copy_is_made_for_a_whole_run_where_nobody_listens(lab: Lab):
@@ -328,7 +343,9 @@ def history(lab: Lab) -> list[tuple[Any, ...]]:
         lab.start(syscalls.swap_out(child, mapped.pages(number, 2)), f"s{number}", after_ns=2 * number)
     lab.settle()
     assert lab.broken() == []
-    return [(e.time_ns, e.name, e.task.name, e.start, e.last, e.text, *e.fields.values()) for e in lab.world.log] + lab.heard
+    return [
+        (e.time_ns, e.name, e.task.name, e.start, e.last, e.text, *e.fields.values()) for e in lab.world.log
+    ] + lab.heard
 
 
 def test_the_same_history_leaves_the_same_log(make_lab: Any):

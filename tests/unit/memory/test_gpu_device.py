@@ -61,7 +61,9 @@ def test_flags_of_zero_mean_unmapped(bench: Bench):
     assert bench.device.frames.get(10, 11).tolist() == [0, 6]
 
 
-@pytest.mark.parametrize(("page", "write", "count"), [(10, False, 4), (10, True, 2), (12, True, 0), (9, False, 0), (13, False, 1)])
+@pytest.mark.parametrize(
+    ("page", "write", "count"), [(10, False, 4), (10, True, 2), (12, True, 0), (9, False, 0), (13, False, 1)]
+)
 def test_what_a_gpu_may_touch_is_a_run_of_valid_entries(bench: Bench, page: int, write: bool, count: int):
     bench.device.map(10, np.arange(100, 104, dtype=np.uint32), np.array([BOTH, BOTH, READ, READ], np.uint8))
     assert bench.device.accessible(page, 99, write=write) == count

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from svmlab.errors import BusError, DriverError
-from svmlab.mm import entries as pte, migrate_vma, syscalls
+from svmlab.mm import entries as pte
+from svmlab.mm import migrate_vma, syscalls
 from svmlab.mm.hmm import range_fault
 from svmlab.mm.vma import Protection
 
 Lab = Any
 
 
-def walk(lab: Lab, mapped: Any, *, write: bool = True, owners: Any = (), first: int = 0, count: int | None = None) -> str:
+def walk(
+    lab: Lab, mapped: Any, *, write: bool = True, owners: Any = (), first: int = 0, count: int | None = None
+) -> str:
     span = mapped.pages(first, count)
     vma = mapped.mm.vma_at(span.start)
     found = lab.run(
@@ -143,8 +146,17 @@ def test_a_page_under_migration_is_waited_for(lab: Lab, owner: bool):
         lab.move(mapped)
     args = lab.setup(lab.migration(mapped, to_vram=not owner))
     span = mapped.span
-    walking = lab.start(range_fault(
-        lab.mm, lab.mm.vma_at(span.start), span.start, span.last, write=True, owners=frozenset({0}), faults=lab.faults))
+    walking = lab.start(
+        range_fault(
+            lab.mm,
+            lab.mm.vma_at(span.start),
+            span.start,
+            span.last,
+            write=True,
+            owners=frozenset({0}),
+            faults=lab.faults,
+        )
+    )
     lab.world.env.run(until=lab.world.now + 10**6)
     waiting = not walking.triggered
     lab.finish(lab.give_targets(args))
@@ -156,8 +168,11 @@ def test_the_walk_reports_what_it_met_and_not_what_came_later(lab: Lab):
     mapped = lab.store(lab.map(2))
     before = lab.mm.table.get(mapped.span.start, mapped.span.last).tolist()
     span = mapped.span
-    walking = lab.start(range_fault(
-        lab.mm, lab.mm.vma_at(span.start), span.start, span.last, write=True, owners=frozenset(), faults=lab.faults))
+    walking = lab.start(
+        range_fault(
+            lab.mm, lab.mm.vma_at(span.start), span.start, span.last, write=True, owners=frozenset(), faults=lab.faults
+        )
+    )
     lab.world.env.run(until=lab.world.now + 1)
     lab.mm.zap(span.start, span.last)
     lab.settle()

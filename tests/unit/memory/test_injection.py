@@ -90,8 +90,11 @@ def test_of_two_faults_at_one_turn_the_first_in_order_fails(faults: Injections):
 
 @pytest.mark.parametrize(
     ("order", "message"),
-    [({"fault": "nothing"}, "fault 'nothing'; allowed: vram_alloc"), ({"fault": "copy", "nth": 0}, "nth = 0, count = 1"),
-     ({"fault": "copy", "count": 0}, "allowed: 1 and more")],
+    [
+        ({"fault": "nothing"}, "fault 'nothing'; allowed: vram_alloc"),
+        ({"fault": "copy", "nth": 0}, "nth = 0, count = 1"),
+        ({"fault": "copy", "count": 0}, "allowed: 1 and more"),
+    ],
 )
 def test_an_order_that_means_nothing_is_refused(faults: Injections, order: dict, message: str):
     with pytest.raises(InputError, match=message):

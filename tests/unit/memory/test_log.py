@@ -38,7 +38,13 @@ def test_an_event_knows_when_who_why_and_what(clock: Clock):
         second = log.emit("queue_eviction", gpu=1, trigger=2)
     event = log[second]
     assert (event.id, event.time_ns, event.name, event.task, event.cause, event.pid) == (
-        1, 500, "queue_eviction", task, first, 3)
+        1,
+        500,
+        "queue_eviction",
+        task,
+        first,
+        3,
+    )
     assert (event.start, event.last, event.npages, event.fields) == (-1, -1, 0, {"gpu": 1, "trigger": 2})
     assert (log[first].npages, log[first].text, log[first].cause) == (16, "munmap", -1)
 
@@ -91,7 +97,9 @@ def test_many_events_at_once_are_the_same_as_one_after_another(clock: Clock):
     for at in range(5):
         one.emit("copy_window", pages[at], pages[at] + 511, time_ns=times[at], gpu=2, vram_page=at, npages=512)
     many.extend("copy_window", times, pages, pages + 511, gpu=2, vram_page=np.arange(5), npages=512)
-    assert [(e.time_ns, e.start, e.last, e.fields) for e in one] == [(e.time_ns, e.start, e.last, e.fields) for e in many]
+    assert [(e.time_ns, e.start, e.last, e.fields) for e in one] == [
+        (e.time_ns, e.start, e.last, e.fields) for e in many
+    ]
 
 
 def test_events_emitted_one_by_one_and_in_bulk_keep_their_order(clock: Clock):
@@ -105,8 +113,9 @@ def test_events_emitted_one_by_one_and_in_bulk_keep_their_order(clock: Clock):
 def test_events_are_found_by_kind_process_and_start(clock: Clock):
     log = clock.log()
     for number in range(10):
-        log.emit(["populate", "queue_restore"][number % 2], pid=number // 5, npages=number) if number % 2 == 0 else log.emit(
-            "queue_restore", pid=number // 5, gpu=number)
+        log.emit(
+            ["populate", "queue_restore"][number % 2], pid=number // 5, npages=number
+        ) if number % 2 == 0 else log.emit("queue_restore", pid=number // 5, gpu=number)
     assert log.select("populate").tolist() == [0, 2, 4, 6, 8]
     assert log.select("populate", since=3, pid=1).tolist() == [6, 8]
     assert log.count("queue_restore", since=2) == 4

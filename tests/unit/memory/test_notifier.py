@@ -42,7 +42,14 @@ def test_each_hears_of_its_own_part_in_address_order():
 
 @pytest.mark.parametrize(
     ("start", "last", "covered", "gap"),
-    [(0, 9, False, 10), (0, 10, True, 10), (19, 40, True, 0), (20, 29, False, 10), (25, 35, True, 5), (40, 99, False, 60)],
+    [
+        (0, 9, False, 10),
+        (0, 10, True, 10),
+        (19, 40, True, 0),
+        (20, 29, False, 10),
+        (25, 35, True, 5),
+        (40, 99, False, 60),
+    ],
 )
 def test_what_is_covered_and_what_is_free_before_it(start: int, last: int, covered: bool, gap: int):
     notifiers = tree((10, 19), (30, 39))

@@ -23,7 +23,10 @@ def test_values_stand_over_the_borders_of_blocks(column: PageColumn):
     column.set(EDGE - 2, np.array([1, 2, 3, 4]))
     column.put(EDGE, 9)
     assert column.get(EDGE - 3, EDGE + 2).tolist() == [0, 1, 2, 9, 4, 0]
-    assert [(page, len(values)) for page, values in column.pages()] == [(EDGE - BLOCK_PAGES, BLOCK_PAGES), (EDGE, BLOCK_PAGES)]
+    assert [(page, len(values)) for page, values in column.pages()] == [
+        (EDGE - BLOCK_PAGES, BLOCK_PAGES),
+        (EDGE, BLOCK_PAGES),
+    ]
 
 
 def test_zeros_make_no_storage_but_overwrite(column: PageColumn):

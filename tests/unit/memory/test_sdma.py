@@ -90,5 +90,7 @@ def test_an_empty_batch_is_no_job_and_its_fence_stands_for_the_jobs_before():
 
 def test_the_size_of_a_window_is_a_constant_of_the_cost_model():
     log = Log()
-    ring(log, costs=COSTS.changed(copy_window_pages=1024)).submit(Batch(page=0, vram_page=1, npages=1500, to_vram=True), 0)
+    ring(log, costs=COSTS.changed(copy_window_pages=1024)).submit(
+        Batch(page=0, vram_page=1, npages=1500, to_vram=True), 0
+    )
     assert [npages for *_, npages in windows(log)] == [1024, 476]

@@ -25,7 +25,9 @@ def test_an_unaligned_start_is_refused(lab: Lab, call: Any):
     assert mapped.entries() == "ww"
 
 
-@pytest.mark.parametrize(("call", "after"), [(syscalls.munmap, "..w"), (syscalls.discard, "..w"), (syscalls.swap_out, "ssw")])
+@pytest.mark.parametrize(
+    ("call", "after"), [(syscalls.munmap, "..w"), (syscalls.discard, "..w"), (syscalls.swap_out, "ssw")]
+)
 def test_a_size_is_rounded_up(lab: Lab, call: Any, after: str):
     mapped = lab.store(lab.map(3))
     lab.run(call(lab.mm, mapped.bytes(0, 4097)))
@@ -131,8 +133,11 @@ def test_a_pin_that_fails_holds_nothing(lab: Lab, spoil: str):
         bad = lab.map(1, "device", at=(mapped.start + 3) * PAGE_SIZE)
     else:
         bad = mapped
-        change = syscalls.munmap(lab.mm, mapped.pages(2)) if spoil == "hole" else syscalls.mprotect(
-            lab.mm, mapped.pages(2), Protection.NONE)
+        change = (
+            syscalls.munmap(lab.mm, mapped.pages(2))
+            if spoil == "hole"
+            else syscalls.mprotect(lab.mm, mapped.pages(2), Protection.NONE)
+        )
         lab.run(change)
     with pytest.raises(DriverError, match="EFAULT: page .* cannot be pinned"):
         lab.run(syscalls.pin(lab.mm, Span.of_pages(mapped.start, bad.start + bad.span.npages - 1)))
@@ -315,7 +320,11 @@ def test_a_mapping_moves_with_its_pages_wherever_they_are(lab: Lab):
 def test_part_of_a_mapping_moves_to_the_next_free_place(lab: Lab):
     mapped = lab.store(lab.map(6))
     moved = lab.run(syscalls.mremap(lab.mm, mapped.pages(2, 2), None))
-    assert [(vma.start - mapped.start, vma.last - mapped.start) for vma in lab.mm.vmas.values()] == [(0, 1), (4, 5), (512, 513)]
+    assert [(vma.start - mapped.start, vma.last - mapped.start) for vma in lab.mm.vmas.values()] == [
+        (0, 1),
+        (4, 5),
+        (512, 513),
+    ]
     assert (access.peek(lab.mm, moved)[::PAGE_SIZE].tolist(), mapped.entries()) == ([9, 10], "ww..ww")
 
 
@@ -363,7 +372,8 @@ def test_a_child_has_every_mapping_and_places_new_ones_where_the_parent_would(la
     lab.map(3, "shared", "r", name="b")
     child = lab.fork()
     assert [(v.start, v.last, v.kind, v.protection, v.name) for v in child.vmas.values()] == [
-        (v.start, v.last, v.kind, v.protection, v.name) for v in lab.mm.vmas.values()]
+        (v.start, v.last, v.kind, v.protection, v.name) for v in lab.mm.vmas.values()
+    ]
     assert lab.map(1).start == lab.map(1, mm=child).start
 
 

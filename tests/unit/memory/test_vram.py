@@ -16,7 +16,12 @@ PLACED = [
     ("best fit", [(1, 300), (1000, 100), (2000, 120)], 100, [(1000, 100)]),
     ("the lowest address on ties", [(700, 90), (100, 90), (400, 90)], 50, [(100, 50)]),
     ("best fit counts alignment in", [(100, 600), (1024, 900)], 512, [(1024, 512)]),
-    ("smaller large pieces where the largest does not fit", [(512, 1024), (2048, 1024)], 2048, [(512, 1024), (2048, 1024)]),
+    (
+        "smaller large pieces where the largest does not fit",
+        [(512, 1024), (2048, 1024)],
+        2048,
+        [(512, 1024), (2048, 1024)],
+    ),
     ("small pieces where no large one fits", [(1, 300), (400, 250)], 512, [(1, 300), (400, 212)]),
     ("and where none can be aligned", [(100, 600)], 512, [(100, 256), (356, 256)]),
     ("the largest left for a rest that fits nowhere", [(1, 30), (100, 50)], 70, [(100, 50), (1, 20)]),

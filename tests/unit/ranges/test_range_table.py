@@ -14,9 +14,7 @@ def story(lab):
     process.run()
     process.set_attr(a.pages(512, 256), preferred="gpu1", set_flags=["gpu_exec"])
     b = process.mmap("16 KiB", name="b")
-    process.set_attr(
-        b, access_in_place=["gpu5"], preferred="cpu", granularity=63, clear_flags=["host_access"]
-    )
+    process.set_attr(b, access_in_place=["gpu5"], preferred="cpu", granularity=63, clear_flags=["host_access"])
     process.set_attr(process.mmap("4 KiB", at=0x10000))
     process.run()
     return made, a, b

@@ -70,7 +70,9 @@ class Scribe:
         self.log.emit("copy", BUFFER, BUFFER + npages - 1, gpu=gpu, to_vram=1, npages=npages, duration_ns=length)
         times = self.now + np.arange(count, dtype=np.int64) * windows_us * USEC
         pages = BUFFER + np.arange(count, dtype=np.int64) * 512
-        self.log.extend("copy_window", times, start=pages, last=pages + 511, gpu=gpu, npages=512, duration_ns=windows_us * USEC)
+        self.log.extend(
+            "copy_window", times, start=pages, last=pages + 511, gpu=gpu, npages=512, duration_ns=windows_us * USEC
+        )
 
     @property
     def source(self) -> Source:
