@@ -94,6 +94,8 @@ def _references_match(state: MemoryState) -> Iterator[str]:
             f"{len(wrong)} frames have the wrong number of references; frame {int(frames[at]):#x} is named "
             f"{counts[at]} times and has {references[at]} references"
         )
+    if state.memory.references[: ZERO_PFN + 1].any():
+        yield "the zero page is counted, or the frame that stands for none"
 
 
 def _no_frame_is_lost(state: MemoryState) -> Iterator[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 from svmlab.errors import BusError, DriverError
 from svmlab.hardware.world import Blocking
 from svmlab.mm.address_space import AddressSpace
+from svmlab.mm.locks import Held, Mutex
 from svmlab.svm import deferred, split
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver, System
@@ -66,11 +69,27 @@ def serve_cpu_fault(driver: Driver, mm: AddressSpace, page: int) -> Blocking[Non
     fault = driver.emit("cpu_fault", page, page, gpu=_gpu_of(driver, mm, page))
     with driver.log.because(fault):
         yield driver.world.delay(driver.costs.cpu_device_fault_ns)
-        with (yield from driver.svms.lock.held()):
+        with (yield from _held(driver, driver.svms.lock)):
             range_ = driver.svms.at(page)
             if range_ is None:
                 raise BusError(f"page {page:#x} is in VRAM, but no range covers it")
             yield from _bring_block(driver, mm, range_, page)
+
+
+def _held(driver: Driver, lock: Mutex) -> Blocking[Held]:
+    """Hold a lock; where the fault came from a walk of another process's driver, which has such locks of its own, try.
+
+    Two relatives may walk over each other's pages; if both waited, they would wait for ever.
+
+    Raises:
+        DriverError: EAGAIN, the lock is taken and waiting could be a deadlock.
+    """
+    if not any(held.kind >= lock.kind for held in driver.log.task.held):
+        return (yield from lock.held())
+    held = lock.try_held()
+    if held is None:
+        raise DriverError(errno.EAGAIN, f"{lock.name} is taken, and this task has one of the same kind")
+    return held
 
 
 def _gpu_of(driver: Driver, mm: AddressSpace, page: int) -> int:
@@ -80,7 +99,7 @@ def _gpu_of(driver: Driver, mm: AddressSpace, page: int) -> int:
 
 def _bring_block(driver: Driver, mm: AddressSpace, range_: Range, page: int) -> Blocking[None]:
     parent = driver.svms.parent_of(range_)
-    with (yield from parent.migrate_mutex(driver.world).held()):
+    with (yield from _held(driver, parent.migrate_mutex(driver.world))):
         if range_.actual_loc == SYSMEM:
             return
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from svmlab.errors import SvmError
+from svmlab.errors import LockOrderError, SvmError
 from svmlab.hardware.world import Blocking, World
 
 __all__ = ["Handle"]
@@ -45,6 +45,8 @@ class Handle:
         self.started_ns = self.world.now
         try:
             self._value = yield from work
+        except LockOrderError:
+            raise
         except SvmError as error:
             self.error = error
         # not in a finally block: a defect of svmlab must reach the user as itself, not as a call that returned nothing

@@ -103,3 +103,11 @@ def test_the_part_about_behaviours_is_renewed_and_the_rest_of_a_document_stays(t
     file.write_text("nothing of the kind\n")
     assert CliRunner().invoke(main, ["behaviours", "--into", str(file)]).exit_code == 2
     assert file.read_text() == "nothing of the kind\n"
+
+
+def test_every_deviation_names_a_test_that_exists():
+    rows = [line for line in (ROOT / "DEVIATIONS.md").read_text().splitlines() if re.match(r"\| V\d+ \|", line)]
+    assert rows
+    for row in rows:
+        file, name = re.search(r"\| (\S+\.py)::(\w+) \|$", row).groups()
+        assert f"def {name}(" in (ROOT / file).read_text(), row[:6]

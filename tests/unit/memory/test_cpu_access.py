@@ -243,7 +243,7 @@ def test_two_stores_to_one_shared_page_make_one_copy(lab: Lab):
         lab.start(access.store(lab.mm, mapped.bytes(at, 1), np.full(1, at * 11, np.uint8)))
     lab.settle()
     assert access.peek(lab.mm, mapped.span)[:3].tolist() == [7, 11, 22]
-    assert (lab.memory.ram_used, lab.broken()) == (2, [])
+    assert (lab.memory.ram_used, lab.world.log.count("populate"), lab.broken()) == (2, 2, [])
 
 
 # files and shared memory

@@ -1,0 +1,225 @@
+"""Bulk mechanisms go by columns: what a page more costs is some passes of numpy over it, and no line of Python.
+
+Two measures, neither with a limit in seconds. How the time grows from 1 Ki to 1 Mi pages, divided by how one pass of
+numpy over columns of the same sizes grows: a Python loop shows as hundreds of passes. And how many lines of Python run:
+they may grow with the number of blocks of 64 Ki pages, not with the pages.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from svmlab.hardware.injection import Injections
+from svmlab.hardware.page_column import BLOCK_PAGES
+from svmlab.mm import access, migrate_vma, syscalls
+from svmlab.mm.hmm import range_fault
+from svmlab.mm.migrate_vma import MigrateVma
+from svmlab.mm.span import Span
+from svmlab.mm.vma import Protection
+
+FEW, MANY = 1 << 10, 1 << 20
+MOST_PASSES = 40
+MOST_LINES_A_BLOCK = 400
+
+Lab = Any
+Step = Callable[[Lab, Any], Any]
+
+
+def drain(work: Any) -> Any:
+    """Run a mechanism without the simulation: every event it waits for is over at once."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return stop.value
+
+
+def populate(lab: Lab, mapped: Any) -> None:
+    drain(access.touch(lab.mm, mapped.span, write=True))
+
+
+def nothing(lab: Lab, mapped: Any) -> None:
+    """Needs no preparation."""
+
+
+def zero_pages(lab: Lab, mapped: Any) -> None:
+    drain(access.touch(lab.mm, mapped.span, write=False))
+
+
+def forked(lab: Lab, mapped: Any) -> None:
+    populate(lab, mapped)
+    drain(syscalls.fork(lab.mm, lab.process("child")))
+
+
+def left_alone(lab: Lab, mapped: Any) -> None:
+    forked(lab, mapped)
+    drain(syscalls.release(lab.mms[-1]))
+
+
+def collected(lab: Lab, mapped: Any) -> None:
+    populate(lab, mapped)
+    lab.args = arguments(lab, mapped)
+    drain(migrate_vma.setup(lab.args, lab.faults))
+    lab.args.set_targets(np.arange(mapped.span.npages), lab.vram_pages(mapped.span.npages))
+
+
+def arguments(lab: Lab, mapped: Any) -> MigrateVma:
+    return MigrateVma(lab.mm, lab.mm.vma_at(mapped.start), mapped.start, mapped.span.npages, from_ram=True)
+
+
+def collect(lab: Lab, mapped: Any) -> None:
+    drain(migrate_vma.setup(arguments(lab, mapped), lab.faults))
+
+
+def finish(lab: Lab, mapped: Any) -> None:
+    drain(migrate_vma.pages(lab.args))
+    migrate_vma.finalize(lab.args)
+
+
+def collect_shared(lab: Lab, mapped: Any) -> None:
+    collect(lab, mapped)
+
+
+def walk(lab: Lab, mapped: Any) -> None:
+    vma, span = lab.mm.vma_at(mapped.start), mapped.span
+    drain(range_fault(lab.mm, vma, span.start, span.last, write=True, owners=frozenset({0}), faults=Injections()))
+
+
+def shared_collected(lab: Lab, mapped: Any) -> None:
+    forked(lab, mapped)
+    lab.args = arguments(lab, mapped)
+    drain(migrate_vma.setup(lab.args, lab.faults))
+    lab.args.set_targets(np.arange(mapped.span.npages), lab.vram_pages(mapped.span.npages))
+
+
+def protect(lab: Lab, mapped: Any) -> None:
+    drain(syscalls.mprotect(lab.mm, mapped.span, Protection.READ))
+
+
+def pin_and_unpin(lab: Lab, mapped: Any) -> None:
+    drain(syscalls.pin(lab.mm, mapped.span))
+    drain(syscalls.unpin(lab.mm, mapped.span))
+
+
+MECHANISMS: dict[str, tuple[Step, Step]] = {
+    "populate": (nothing, populate),
+    "populate with the zero page": (nothing, zero_pages),
+    "populate over the zero page": (zero_pages, populate),
+    "touch what is there": (populate, populate),
+    "load": (populate, lambda lab, mapped: drain(access.load(lab.mm, mapped.span))),
+    "store": (populate, lambda lab, mapped: drain(access.store(lab.mm, mapped.span, np.broadcast_to(
+        np.uint8(1), mapped.span.nbytes)))),
+    "look": (populate, lambda lab, mapped: access.peek(lab.mm, mapped.span)),
+    "discard": (populate, lambda lab, mapped: drain(syscalls.discard(lab.mm, mapped.span))),
+    "munmap": (populate, lambda lab, mapped: drain(syscalls.munmap(lab.mm, mapped.span))),
+    "mprotect": (populate, protect),
+    "mremap": (populate, lambda lab, mapped: drain(syscalls.mremap(lab.mm, mapped.span, None))),
+    "pin": (populate, pin_and_unpin),
+    "fork": (populate, lambda lab, mapped: drain(syscalls.fork(lab.mm, lab.process("child")))),
+    "copy on write": (forked, populate),
+    "use what nobody shares any more": (left_alone, populate),
+    "collect": (populate, collect),
+    "collect holes": (nothing, collect),
+    "collect what a child shares": (forked, collect),
+    "finalize": (collected, finish),
+    "finalize what a child shares": (shared_collected, finish),
+    "walk by HMM": (populate, walk),
+    "exit": (populate, lambda lab, mapped: drain(syscalls.release(lab.mm))),
+}
+
+
+def one_by_one(lab: Lab, mapped: Any) -> None:
+    """What must not be: a line of Python for each page."""
+    for page in range(mapped.span.start, mapped.span.last + 1):
+        lab.mm.table.put(page, 8)
+
+
+def converted(lab: Lab, mapped: Any) -> None:
+    """What must not be either: an object of Python for each page, though no line of its own."""
+    frames = lab.mm.table.get(mapped.span.start, mapped.span.last).tolist()
+    lab.seen = dict(zip(frames, map(str, frames), strict=True))
+
+
+def prepared(make_lab: Any, npages: int, before: Step) -> tuple[Lab, Any]:
+    lab = make_lab(ram="24 GiB", vram="12 GiB", payload=False)
+    mapped = lab.map(npages)
+    before(lab, mapped)
+    return lab, mapped
+
+
+def seconds(make_lab: Any, npages: int, steps: tuple[Step, Step], times: int) -> float:
+    """The shortest of several runs: what the mechanism takes when nothing else is in its way."""
+    found = []
+    for _ in range(times):
+        lab, mapped = prepared(make_lab, npages, steps[0])
+        gc.collect()
+        begun = time.perf_counter()
+        steps[1](lab, mapped)
+        found.append(time.perf_counter() - begun)
+    return min(found)
+
+
+def numpy_pass(npages: int) -> float:
+    """One pass of numpy over columns of that size: gather, compare, choose and write, block by block."""
+    entries, flags = np.arange(npages, dtype=np.uint32), np.zeros(npages, np.uint8)
+    found = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        for start in range(0, npages, BLOCK_PAGES):
+            view = entries[start : start + BLOCK_PAGES]
+            view[:] = np.where((view != 0) & (flags[view] == 0), view, np.uint32(0))
+        found.append(time.perf_counter() - begun)
+    return min(found)
+
+
+def passes(make_lab: Any, steps: tuple[Step, Step], times: int = 2) -> float:
+    """How many passes of numpy over them the pages from the first thousand to the first million cost."""
+    grown = seconds(make_lab, MANY, steps, times) - seconds(make_lab, FEW, steps, 5)
+    return grown / (numpy_pass(MANY) - numpy_pass(FEW))
+
+
+def lines(make_lab: Any, npages: int, steps: tuple[Step, Step]) -> int:
+    """How many lines of svmlab (and of this file) a mechanism runs."""
+    lab, mapped = prepared(make_lab, npages, steps[0])
+    count = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace if "svmlab" in frame.f_code.co_filename or frame.f_code.co_filename == __file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        steps[1](lab, mapped)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_the_lines_that_run_grow_with_the_blocks_and_not_with_the_pages(make_lab: Any, name: str):
+    grown = lines(make_lab, MANY, MECHANISMS[name]) - lines(make_lab, FEW, MECHANISMS[name])
+    assert grown <= MOST_LINES_A_BLOCK * (MANY // BLOCK_PAGES)
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_a_page_more_costs_some_passes_of_numpy(make_lab: Any, name: str):
+    assert passes(make_lab, MECHANISMS[name]) <= MOST_PASSES
+
+
+def test_a_loop_over_pages_would_be_noticed_by_its_lines(make_lab: Any):
+    few, more = (lines(make_lab, npages, (nothing, one_by_one)) for npages in (FEW, 4 * FEW))
+    assert more - few > 3 * FEW
+
+
+@pytest.mark.parametrize("loop", [one_by_one, converted])
+def test_a_loop_over_pages_would_be_noticed_by_its_time(make_lab: Any, loop: Step):
+    assert passes(make_lab, (populate, loop), times=1) > 1.5 * MOST_PASSES
