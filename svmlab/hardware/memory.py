@@ -18,6 +18,7 @@ from svmlab.errors import DriverError, InputError
 from svmlab.hardware.arena import arena
 from svmlab.hardware.free_frames import FreeFrames
 from svmlab.hardware.machine import Machine
+from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.units import PAGE_SIZE
 
 __all__ = ["FIRST_RAM_PFN", "ZERO_PFN", "FrameFlag", "Memory", "Pfns", "runs_of"]
@@ -76,6 +77,7 @@ class Memory:
         references: how many page table entries, page caches, pins and migrations name each frame, shape ``(frames,)``.
         flags: ``FrameFlag`` bits, shape ``(frames,)``.
         pins: how many pins hold each frame, shape ``(frames,)``.
+        pinned: how many pins there are.
         owner: number of the svm_bo a device page belongs to, 0 for none, shape ``(frames,)``.
         bytes: contents, shape ``(frames, PAGE_SIZE)``, or None without payload.
         device_page_free: called with the pfns of device pages whose last reference went (dev_pagemap_ops.page_free).
@@ -96,6 +98,7 @@ class Memory:
         self.references = arena((frames,), np.uint8)
         self.flags = arena((frames,), np.uint8)
         self.pins = arena((frames,), np.uint8)
+        self.pinned = 0
         self.owner = arena((frames,), np.int32)
         self.bytes = arena((frames, PAGE_SIZE), np.uint8) if payload else None
         self.device_page_free: Callable[[Pfns], None] = _forget
@@ -177,6 +180,7 @@ class Memory:
         self.get(real)
         frames, times = _counted(real)
         self.pins[frames] += times
+        self.pinned += len(real)
         self.flags[frames] |= np.uint8(FrameFlag.PINNED)
 
     def unpin(self, pfns: AnyPfns) -> None:
@@ -184,19 +188,22 @@ class Memory:
         real = pfns[pfns != ZERO_PFN]
         frames, times = _counted(real)
         self.pins[frames] -= times
+        self.pinned -= len(real)
         self.flags[frames[self.pins[frames] == 0]] &= ~np.uint8(FrameFlag.PINNED)
         self.put(real)
 
     def copy(self, source: AnyPfns, target: AnyPfns) -> None:
         """Copy whole pages; runs that are contiguous on both sides are one copy each."""
-        if self.bytes is None:
-            return
+        for at in range(0, len(source) if self.bytes is not None else 0, BLOCK_PAGES):
+            self._copy_block(self.bytes, source[at : at + BLOCK_PAGES], target[at : at + BLOCK_PAGES])
+
+    def _copy_block(self, pages: Any, source: AnyPfns, target: AnyPfns) -> None:
         runs = _long_runs(source, target)
         for at, count in runs or ():
             src, dst = int(source[at]), int(target[at])
-            self.bytes[dst : dst + count] = self.bytes[src : src + count]
+            pages[dst : dst + count] = pages[src : src + count]
         if runs is None:
-            self._copy_scattered(self.bytes, source, target)
+            self._copy_scattered(pages, source, target)
 
     def _copy_scattered(self, pages: npt.NDArray[np.uint8], source: AnyPfns, target: AnyPfns) -> None:
         buffer = np.empty((_GATHERED_PAGES, PAGE_SIZE), np.uint8)
@@ -239,13 +246,16 @@ class Memory:
 
     def clear(self, pfns: AnyPfns) -> None:
         """Fill pages with zeros."""
-        if self.bytes is None:
+        pages = self.bytes
+        if pages is None:
             return
-        runs = _long_runs(pfns)
-        for at, count in runs or ():
-            self.bytes[int(pfns[at]) : int(pfns[at]) + count] = 0
-        if runs is None:
-            self.bytes[pfns] = 0
+        for start in range(0, len(pfns), BLOCK_PAGES):
+            some = pfns[start : start + BLOCK_PAGES]
+            runs = _long_runs(some)
+            for at, count in runs or ():
+                pages[int(some[at]) : int(some[at]) + count] = 0
+            if runs is None:
+                pages[some] = 0
 
 
 def _forget(pfns: Pfns) -> None:

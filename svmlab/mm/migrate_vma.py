@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from svmlab.errors import DriverError
 from svmlab.hardware.injection import Injections
-from svmlab.hardware.memory import FrameFlag, Pfns
+from svmlab.hardware.memory import ZERO_PFN, FrameFlag, Pfns
 from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
-from svmlab.mm.rmap import Sought, other_mappers, replace_entries, tell_mappers
+from svmlab.mm.rmap import Sought, other_mappers, replace_entries, shares_frames, tell_mappers
 from svmlab.mm.vma import Vma, VmaKind
 from svmlab.uapi import NotifierEvent
 
@@ -177,13 +177,11 @@ def _collect(args: MigrateVma, faults: Injections) -> None:
 def _collectable(args: MigrateVma, entries: pte.Entries, pfns: Pfns) -> tuple[Mask, Mask]:
     """Which entries are collected as holes, and which with their pages: the table of migrate_vma."""
     memory = args.mm.memory
-    kinds = pte.kinds(entries, memory)
-    empty = ((kinds == pte.EntryKind.NONE) & args.vma.anonymous) | ((kinds == pte.EntryKind.ZERO) & args.from_ram)
-    if args.from_ram:
-        paged = (kinds == pte.EntryKind.READ) | (kinds == pte.EntryKind.WRITE)
-    else:
-        paged = (kinds == pte.EntryKind.DEVICE) & memory.in_vram_of(pfns, args.owners)
-    return empty, paged & ((memory.flags[np.where(paged, pfns, 0)] & _IN_USE) == 0)
+    empty = ((entries == pte.NONE) & args.vma.anonymous) | ((entries == pte.ZERO_ENTRY) & args.from_ram)
+    framed: Mask = ((entries & pte.SWAP) == 0) & (pfns > ZERO_PFN)
+    framed &= ~memory.is_device(pfns) if args.from_ram else memory.in_vram_of(pfns, args.owners)
+    framed &= (memory.flags[np.where(framed, pfns, 0)] & _IN_USE) == 0
+    return empty, framed
 
 
 def _unmap(args: MigrateVma) -> Blocking[None]:
@@ -191,6 +189,8 @@ def _unmap(args: MigrateVma) -> Blocking[None]:
 
     The flag of the frame makes all entries migration entries at once, so only the notifications are left to do.
     """
+    if not shares_frames(args.mm, args.vma):
+        return
     for block in args.blocks():
         pfns = _pfns(args.src[block])
         at = np.flatnonzero(pfns)
@@ -202,7 +202,7 @@ def _unmap(args: MigrateVma) -> Blocking[None]:
 def _put_back_pinned(args: MigrateVma) -> None:
     """A page with more references than mappings is in use by somebody who does not ask the page table."""
     memory = args.mm.memory
-    for block in args.blocks():
+    for block in args.blocks() if memory.pinned else ():
         pfns = _pfns(args.src[block])
         pinned = (pfns != 0) & ((memory.flags[pfns] & FrameFlag.PINNED) != 0)
         if pinned.any():

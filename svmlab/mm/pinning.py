@@ -9,6 +9,7 @@ import numpy as np
 
 from svmlab.errors import BusError, DriverError, SegmentationFault
 from svmlab.hardware.memory import Pfns
+from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
@@ -68,7 +69,9 @@ def pin(mm: AddressSpace, span: Span) -> Blocking[None]:
 
 
 def _let_go(mm: AddressSpace, pinned: Pinned) -> None:
-    mm.memory.unpin(pinned.frames[pinned.frames != 0])
+    for at in range(0, len(pinned.frames), BLOCK_PAGES):
+        frames = pinned.frames[at : at + BLOCK_PAGES]
+        mm.memory.unpin(frames[frames != 0])
     mm.pinned.remove(pinned)
 
 
@@ -84,7 +87,8 @@ def unpin(mm: AddressSpace, span: Span) -> Blocking[None]:
         theirs, ours = pinned.common(start, last)
         held[ours] |= pinned.frames[theirs] != 0
     count = len(held) if held.all() else int(held.argmin())
-    _release(mm, start, count)
+    for at in range(0, count, BLOCK_PAGES):
+        _release(mm, start + at, min(BLOCK_PAGES, count - at))
     yield mm.world.delay(mm.costs.mm_syscall_ns)
     if count < len(held):
         raise DriverError(errno.EINVAL, f"page {start + count:#x} is not pinned")

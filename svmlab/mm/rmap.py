@@ -16,7 +16,7 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.vma import Vma
 from svmlab.uapi import NotifierEvent
 
-__all__ = ["Mapped", "Sought", "other_mappers", "replace_entries", "tell_mappers"]
+__all__ = ["Mapped", "Sought", "other_mappers", "replace_entries", "shares_frames", "tell_mappers"]
 
 Pages = npt.NDArray[np.integer[Any]]
 Index = npt.NDArray[np.intp]
@@ -75,18 +75,21 @@ class Mapped:
         return next(self.mm.blocks(first, int(self.pages[-1])))[1], self.pages - first
 
 
+def shares_frames(mm: AddressSpace, vma: Vma) -> bool:
+    """Whether anybody else can map frames of this VMA."""
+    return len(mm.family) > 1 or vma.file is not None
+
+
 def other_mappers(sought: Sought) -> list[Mapped]:
     """Every other entry that names one of the frames, in a fixed order.
 
     A page is where it was when its process was forked, unless it was moved since; only what is not found there is
     looked for everywhere (rmap_walk).
     """
-    if len(sought.mm.family) == 1 and sought.vma.file is None:
+    if not shares_frames(sought.mm, sought.vma):
         return []
     missing = sought.missing()
-    if not (missing > 0).any():
-        return []
-    found = list(_at_the_same_pages(sought))
+    found = list(_at_the_same_pages(sought)) if (missing > 0).any() else []
     for mapped in found:
         missing[mapped.index] -= 1
     lost = np.flatnonzero(missing > 0)
@@ -153,5 +156,5 @@ def replace_entries(sought: Sought, new: Pfns, *, write: npt.NDArray[np.bool_]) 
     for mapped in others:
         entries, at = mapped.entries()
         entries[at] = pte.make(new[mapped.index], write=(entries[at] & pte.WRITE) != 0)
-        np.add.at(changed, mapped.index, 1)
+        changed[mapped.index] += 1
     return changed

@@ -71,6 +71,8 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
         raise DriverError(errno.EINVAL, f"range {range_.start:#x} is in VRAM but has no buffer")
     gpus = mapped_gpus(driver.situation(range_), target.gpus)
     range_.mapping_done = False  # whatever stops us below
+    if not gpus:
+        return
     page = target.start
     while page <= target.last:
         vma = driver.mm.vma_at(page)

@@ -95,9 +95,11 @@ def test_a_blocking_call_from_inside_the_simulation_is_refused(p):
 
 
 def test_waiting_for_what_never_happens_is_a_timeout_not_a_hang(p):
+    never = p.driver.world.event()
+
     def hold():
         with (yield from p.driver.mm.mmap_lock.write()):
-            yield p.driver.world.event()
+            yield never
 
     p.driver.world.spawn("holder", hold(), pid=p.pid)
     p.run()
