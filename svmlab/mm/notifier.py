@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import simpy
 from sortedcontainers import SortedDict
 
 from svmlab.errors import InputError
-from svmlab.hardware.world import Blocking
+from svmlab.hardware.world import Blocking, World
 from svmlab.uapi import NotifierEvent
 
 __all__ = ["IntervalNotifier", "NotifierTree"]
@@ -38,6 +40,8 @@ class NotifierTree:
     """
 
     _by_start: SortedDict[int, IntervalNotifier] = field(default_factory=SortedDict)
+    _changing: list[tuple[int, int]] = field(default_factory=list)
+    _waiting: list[simpy.Event] = field(default_factory=list)
 
     def insert(self, notifier: IntervalNotifier) -> None:
         """Register an interval.
@@ -57,10 +61,38 @@ class NotifierTree:
     def invalidate(self, event: NotifierEvent, start: int, last: int) -> Blocking[None]:
         """Tell every notifier that pages ``start`` to ``last`` are about to change; may sleep in the callbacks.
 
-        Who is registered when it begins hears of it, even if a callback takes others out or puts new ones in.
+        Who is registered when it begins hears of it, even if a callback takes others out or puts new ones in. The
+        caller makes its change before it sleeps again, or says with ``changing`` how long it goes on.
         """
-        for notifier in self._overlapping(start, last):
-            yield from notifier.callback(event, max(start, notifier.start), min(last, notifier.last))
+        told = self._overlapping(start, last)
+        if not told:
+            return
+        with self.changing(start, last):
+            for notifier in told:
+                yield from notifier.callback(event, max(start, notifier.start), min(last, notifier.last))
+
+    @contextmanager
+    def changing(self, start: int, last: int) -> Iterator[None]:
+        """Between telling and changing: who reads the pages now must wait, or would see what is about to go."""
+        span = (start, last)
+        self._changing.append(span)
+        try:
+            yield
+        finally:
+            self._changing.remove(span)
+            waiting, self._waiting = self._waiting, []
+            for event in waiting:
+                event.succeed()
+
+    def busy(self, start: int, last: int) -> bool:
+        """Whether some page of a span is about to change (mmu_interval_read_retry)."""
+        return any(first <= last and start <= end for first, end in self._changing)
+
+    def settled(self, world: World, start: int, last: int) -> Blocking[None]:
+        """Sleep while some page of a span is about to change (mmu_interval_read_begin)."""
+        while self.busy(start, last):
+            self._waiting.append(world.event())
+            yield self._waiting[-1]
 
     def covers(self, start: int, last: int) -> bool:
         """Whether some registered interval touches pages ``start`` to ``last``."""

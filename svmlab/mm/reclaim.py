@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 
 from svmlab.hardware.memory import FrameFlag
@@ -58,12 +60,15 @@ def _reclaim(mm: AddressSpace, vma: Vma, page: int) -> Blocking[None]:
     sought = Sought(mm, vma, np.array([page]), frame, held=1)
     memory.flags[frame] |= np.uint8(FrameFlag.LOCKED)
     memory.get(frame)
-    yield from mm.notifiers.invalidate(NotifierEvent.CLEAR, page, page)
     of_file = bool(memory.flags[frame[0]] & FrameFlag.FILE)
-    if not of_file:
-        yield from tell_mappers(other_mappers(sought))
-    if not memory.flags[frame[0]] & FrameFlag.PINNED:
-        _take_away(sought, of_file=of_file)
+    others = [] if of_file else other_mappers(sought)
+    with ExitStack() as changing:
+        for mapped in (Mapped(mm, sought.pages, np.zeros(1, np.intp)), *others):
+            changing.enter_context(mapped.mm.notifiers.changing(int(mapped.pages[0]), int(mapped.pages[-1])))
+        yield from mm.notifiers.invalidate(NotifierEvent.CLEAR, page, page)
+        yield from tell_mappers(others)
+        if not memory.flags[frame[0]] & FrameFlag.PINNED:
+            _take_away(sought, of_file=of_file)
     memory.flags[frame] &= ~np.uint8(FrameFlag.LOCKED)
     memory.put(frame)
 

@@ -99,6 +99,10 @@ _TABLE = (
         ("fail", "P18, X35", "The allocation fails."),
         ("evict", "P26", "Earlier buffers are evicted to RAM, whoever owns them."),
     ), ("fail", "evict", "evict")),
+    _slot("buffer_reuse", "What if a relative by fork still has pages where pages of a range would go?", (
+        ("always", "P15", "They are overwritten: the place of a page in its buffer is fixed."),
+        ("if-free", "intended", "The range gets a new buffer."),
+    ), ("always", "if-free", "always")),
     _slot("vram_contents", "What does fresh VRAM hold?", (
         ("stale", "P18, D17, X21", "Whatever was there before."),
         ("cleared", "P42", "Zeros."),
@@ -119,6 +123,10 @@ _TABLE = (
         ("below-index", "P18, D6, X14", "All before the current one, which stays entered at a node boundary."),
         ("all", "L", "All of them."),
     ), ("below-index", "all", "all")),
+    _slot("copy_undo", "When are the new pages given back after an error on the way home?", (
+        ("at-once", "P19, D15, X15", "While copies that were submitted before may still write them."),
+        ("after-copies", "intended", "When the copies that were submitted are done."),
+    ), ("at-once", "after-copies", "at-once")),
     _slot("after_copy", "What becomes of an error of the copy step?", (
         ("ignored", "P18, D1, X1, X2", "Nothing: the migration reports success."),
         ("returned", "E", "It is returned once the pages are back."),
@@ -146,8 +154,9 @@ _TABLE = (
     ), ("first-entries", "all-entries", "all-entries")),
     _slot("location_home", "When does a range that came home count as in RAM?", (
         ("at-once", "P19, X2", "Always; its VRAM is given up."),
-        ("when-empty", "M", "When no page of it is left in VRAM."),
-    ), ("at-once", "when-empty", "when-empty")),
+        ("when-empty", "M", "When as many pages came home as once left; discarded ones never do."),
+        ("none-left", "intended", "When the CPU page table shows no page of it in VRAM."),
+    ), ("at-once", "none-left", "when-empty")),
     _slot("buffer_life", "What keeps a VRAM buffer alive?", (
         ("ranges", "P18, D25, X25", "Its ranges alone; a page in it does not count."),
         ("pages", "E", "Its ranges and every page that lives in it."),
@@ -168,8 +177,9 @@ _TABLE = (
     ), ("split-child", "split", "no-split")),
     _slot("inherited_page", "What does a forked child get when it touches a page its parent has in VRAM?", (
         ("sigbus", "P19, X36", "SIGBUS: its address space is unknown to the driver."),
-        ("served", "M", "The page, served through the parent's ranges."),
-    ), ("sigbus", "served", "served")),
+        ("served", "M", "The page, if the parent still has a range there."),
+        ("kept", "intended", "The page, even if its parent has gone or forgotten it."),
+    ), ("sigbus", "kept", "served")),
     _slot("map_source", "What do the GPUs' page tables follow?", (
         ("buffer", "P18, X22, X23", "The range's page array or its VRAM buffer, taken as one line of pages."),
         ("page-table", "E", "Page by page what the CPU page table holds."),

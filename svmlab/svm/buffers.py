@@ -9,12 +9,13 @@ import numpy as np
 from svmlab.errors import DriverError
 from svmlab.hardware.memory import Pfns
 from svmlab.hardware.world import Blocking
+from svmlab.mm import entries as pte
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver, System
 from svmlab.svm.ranges import Range, VramBuffer
 from svmlab.uapi import SYSMEM
 
-__all__ = ["attach", "count_vram_pages", "detach", "drop_reference", "release", "share"]
+__all__ = ["attach", "count_vram_pages", "detach", "drop_reference", "release", "replace", "share"]
 
 
 def attach(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
@@ -33,6 +34,16 @@ def attach(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
         return buffer
     if buffer is not None:
         detach(driver.system, range_)
+    return (yield from _new_buffer(driver, range_, gpu))
+
+
+def replace(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
+    """Give a range a new buffer; pages it has in the old one stay there, and keep the old one alive.
+
+    Raises:
+        DriverError: ENOMEM, there is not enough VRAM.
+    """
+    detach(driver.system, range_)
     return (yield from _new_buffer(driver, range_, gpu))
 
 
@@ -167,8 +178,8 @@ def _reserve(driver: Driver, range_: Range, gpu: int) -> None:
 def count_vram_pages(driver: Driver, start: int, last: int) -> int:
     """Pages of a span that the CPU page table shows in VRAM."""
     return sum(
-        int(np.count_nonzero(driver.memory.is_device(entries >> np.uint32(2)) & ((entries & 2) == 0)))
-        for _, entries in driver.mm.table.blocks(start, last)
+        int(np.count_nonzero(driver.memory.is_device(pte.pfn_of(entries)) & ((entries & pte.SWAP) == 0)))
+        for _, entries in driver.mm.table.stored(start, last)
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
+from svmlab.hardware.injection import Hit
 from svmlab.hardware.memory import FrameFlag, Pfns
 from svmlab.hardware.sdma import Batch, Fence
 from svmlab.hardware.world import Blocking
@@ -19,13 +20,14 @@ from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver
-from svmlab.svm.ranges import Range
+from svmlab.svm.ranges import Range, VramBuffer
 from svmlab.svm.steps import step
 
-__all__ = ["Copying", "copy_to_ram", "copy_to_vram", "wait_for_copies"]
+__all__ = ["Copying", "copy_to_ram", "copy_to_vram", "undo_copy", "wait_for_copies"]
 
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.uint8]
 
 
 class CopyRefusedError(DriverError):
@@ -40,6 +42,7 @@ class Copying:
         driver, range, args: whose pages, of which range, and what migrate_vma collected.
         gpu: the GPU whose VRAM and copy engine are used, by index.
         fence: of the last batch submitted.
+        fresh: RAM pages allocated for pages that come home, batch by batch.
         in_flight: frames that the engine copies, from and to; their bytes move when the fence signals.
     """
 
@@ -48,6 +51,7 @@ class Copying:
     args: MigrateVma
     gpu: int
     fence: Fence | None = None
+    fresh: list[Pfns] = field(default_factory=list)
     in_flight: list[tuple[Pfns, Pfns]] = field(default_factory=list)
 
     def submit(self, index: Index, vram_pages: Pfns, *, source: Pfns, target: Pfns) -> None:
@@ -85,14 +89,12 @@ def copy_to_vram(copying: Copying) -> Blocking[None]:
     Raises:
         DriverError: ENOMEM, EIO; submitted copies stay in flight.
 
-    Slots: piece_place, vram_page_zero, holes, copy_cleanup
+    Slots: piece_place, buffer_reuse, vram_page_zero, holes, copy_cleanup
     Kernel: svm_migrate_copy_to_vram (kfd_migrate.c)
     """
     driver, args = copying.driver, copying.args
     step(driver, 2, args)
-    buffer = yield from buffers.attach(driver, copying.range, copying.gpu)
-    offset = driver.behaviour.piece_place(copying.range, args)
-    vram_pages, nodes = buffer.place(offset, args.npages)
+    buffer, vram_pages, nodes = yield from _place_in_vram(copying)
     driver.behaviour.vram_page_zero(int(vram_pages[0]))
     step(driver, 3, args)
     source, target = args.source_pfns(), vram_pages + np.uint32(driver.memory.vram_base[copying.gpu])
@@ -116,6 +118,28 @@ def copy_to_vram(copying: Copying) -> Blocking[None]:
     if buffer.cleared:
         driver.memory.clear(target[np.setdiff1d(placed, copied, assume_unique=True)])
     yield driver.world.delay(len(copied) * driver.costs.dma_map_page_ns)
+
+
+def _place_in_vram(copying: Copying) -> Blocking[tuple[VramBuffer, Pfns, Index]]:
+    """The VRAM buffer of the range, and VRAM page and node of every page of the piece."""
+    driver, range_, args = copying.driver, copying.range, copying.args
+    buffer = yield from buffers.attach(driver, range_, copying.gpu)
+    vram_pages, nodes = buffer.place(driver.behaviour.piece_place(range_, args), args.npages)
+    target = vram_pages[args.collected] + np.uint32(driver.memory.vram_base[copying.gpu])
+    if not driver.behaviour.buffer_reuse(driver.memory.references[target]):
+        buffer = yield from buffers.replace(driver, range_, copying.gpu)
+        vram_pages, nodes = buffer.place(driver.behaviour.piece_place(range_, args), args.npages)
+    return buffer, vram_pages, nodes
+
+
+@option("buffer_reuse", "always")
+def _whoever_is_there(references: Counts) -> bool:
+    return True
+
+
+@option("buffer_reuse", "if-free")
+def _only_where_nobody_is(references: Counts) -> bool:
+    return not references.any()
 
 
 def _batches(index: Index, vram_pages: Pfns, nodes: npt.NDArray[Any]) -> Iterator[tuple[Index, bool]]:
@@ -191,60 +215,74 @@ def copy_to_ram(copying: Copying) -> Blocking[None]:
     """Give every page that comes home a RAM page and copy what it holds.
 
     1. choose the entries to look at
-    2. allocate and map RAM pages, run by run
+    2. allocate RAM pages and map them for DMA, run by run
     3. submit each run: pages that are contiguous in VRAM
-    4. on an error, give the RAM pages back
 
     Raises:
-        DriverError: ENOMEM, EIO; submitted copies stay in flight.
+        DriverError: ENOMEM, EIO; submitted copies stay in flight, and ``undo_copy`` gives the RAM pages back.
 
-    Slots: home_walk, copy_cleanup
+    Slots: home_walk
     Kernel: svm_migrate_copy_to_ram (kfd_migrate.c)
     """
     driver, args = copying.driver, copying.args
     source = args.source_pfns()
     walk = driver.behaviour.home_walk(args)
     step(driver, 2, args)
-    whole = np.flatnonzero(source[walk] == 0)
-    usable = walk[: int(whole[0])] if len(whole) else walk
+    empty = np.flatnonzero(source[walk] == 0)
+    usable = walk[: int(empty[0])] if len(empty) else walk
     vram_pages = source - np.uint32(driver.memory.vram_base[copying.gpu])
-    fresh: list[Pfns] = []
-    try:
-        for index, final in _batches(usable, vram_pages, np.zeros(args.npages, np.int8)):
-            fresh.append(_ram_pages(copying, len(index), fresh))
-            if copying.fence is None:
-                step(driver, 3, args)
-            if not (final and len(whole)):
-                copying.submit(index, vram_pages[index], source=source[index], target=fresh[-1])
-        if len(whole):
-            raise DriverError(errno.ENOMEM, "an entry without a page was found on the way home")
-    except DriverError:
-        _give_back(copying, fresh)
-        raise
-    args.set_targets(usable, np.concatenate(fresh) if fresh else np.zeros(0, np.uint32))
+    for index, final in _batches(usable, vram_pages, np.zeros(args.npages, np.int8)):
+        _ram_pages(copying, len(index))
+        if final and len(empty):
+            break
+        if not copying.in_flight:
+            step(driver, 3, args)
+        copying.submit(index, vram_pages[index], source=source[index], target=copying.fresh[-1])
+    if len(empty):
+        raise DriverError(errno.ENOMEM, "an entry without a page was found on the way home")
+    args.set_targets(usable, np.concatenate(copying.fresh) if copying.fresh else np.zeros(0, np.uint32))
     yield driver.world.delay(len(usable) * (driver.costs.ram_alloc_page_ns + driver.costs.dma_map_page_ns))
 
 
-def _ram_pages(copying: Copying, npages: int, fresh: list[Pfns]) -> Pfns:
-    """RAM pages for one run, each allocated and mapped before the next; after an error ``fresh`` has those before."""
+def _ram_pages(copying: Copying, npages: int) -> None:
+    """RAM pages for one run, each allocated and mapped before the next; an error leaves the ones before it."""
     driver = copying.driver
     failed = driver.faults.first_of(("ram_alloc", "dma_map"), npages, gpu=copying.gpu)
-    if failed is None:
-        return driver.memory.alloc_ram(npages, zero=False)
-    fault, hit = failed
-    fresh.append(driver.memory.alloc_ram(hit.index, zero=False))
-    driver.emit(fault, copying.args.start, copying.args.last, npages=hit.index, error=hit.errno)
-    raise DriverError(hit.errno, f"{fault} was told to fail")
+    fault, hit = failed or ("ram_alloc", Hit(npages, 0))
+    try:
+        copying.fresh.append(driver.memory.alloc_ram(hit.index, zero=False))
+        if failed:
+            raise DriverError(hit.errno, f"{fault} was told to fail")
+    except DriverError as error:
+        driver.emit(fault, copying.args.start, copying.args.last, npages=hit.index, error=error.errno)
+        raise
 
 
-def _give_back(copying: Copying, fresh: list[Pfns]) -> None:
-    # copies in flight must not land in pages that somebody else may get
-    copying.in_flight.clear()
-    pages = np.concatenate(fresh) if fresh else np.zeros(0, np.uint32)
-    if not len(pages):
-        return
-    copying.driver.memory.put(pages)
-    copying.driver.emit("put_ram_pages", copying.args.start, copying.args.last, npages=len(pages))
+def undo_copy(copying: Copying) -> Blocking[None]:
+    """After a failed copy step on the way home: give back the RAM pages that nobody will name.
+
+    Slots: copy_undo
+    """
+    if copying.fresh:
+        yield from copying.driver.behaviour.copy_undo(copying)
+
+
+@option("copy_undo", "at-once")
+def _give_back(copying: Copying) -> Blocking[None]:
+    pages = np.concatenate(copying.fresh)
+    if len(pages):
+        copying.driver.memory.put(pages)
+        copying.driver.emit("put_ram_pages", copying.args.start, copying.args.last, npages=len(pages))
+    yield from ()
+
+
+@option("copy_undo", "after-copies")
+def _give_back_later(copying: Copying) -> Blocking[None]:
+    """A page that the engine still writes must not become somebody else's."""
+    if copying.fence is not None:
+        yield from wait_for_copies(copying)
+        copying.fence, copying.in_flight = None, []
+    yield from _give_back(copying)
 
 
 @option("home_walk", "first-entries")

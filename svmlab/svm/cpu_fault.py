@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-
 from svmlab.errors import BusError, DriverError
 from svmlab.hardware.world import Blocking
+from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
-from svmlab.mm.locks import Held, Mutex
+from svmlab.mm.locks import LockClass
 from svmlab.svm import deferred, split
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver, System
@@ -33,27 +32,32 @@ def block_of(range_: Range, page: int) -> tuple[int, int]:
 def migrate_to_ram(system: System, mm: AddressSpace, page: int) -> Blocking[None]:
     """What the kernel calls when the CPU touches a device page: find whose it is, and serve the fault.
 
+    Args:
+        system: the machine.
+        mm: the address space that faults.
+        page: the page touched.
+
+    Raises:
+        BusError: as ``serve_cpu_fault``.
+
     Kernel: svm_migrate_to_ram (kfd_migrate.c)
     """
     pfn = mm.table.at(page) >> 2
     buffer = system.buffers.get(int(system.memory.owner[pfn]))
-    driver = system.drivers.get(buffer.pid if buffer is not None else mm.pid)
-    if driver is None or driver.exited:
-        raise BusError(f"page {page:#x} is in VRAM of a process that has gone")
-    yield from serve_cpu_fault(driver, mm, page)
+    yield from serve_cpu_fault(system.drivers[mm.pid if buffer is None else buffer.pid], mm, page)
 
 
 def serve_cpu_fault(driver: Driver, mm: AddressSpace, page: int) -> Blocking[None]:
-    """Bring home what a CPU fault asks for. The caller holds mmap_lock of ``mm`` for reading and retries the access.
+    """Bring home what a CPU fault asks for. The caller holds mmap_lock of ``mm`` and retries the access.
 
-    1. find the range of the page
+    1. find the range of the page; somebody may have brought the page home meanwhile
     2. if the driver believes it is in RAM, there is nothing to do
     3. choose the block to move, and cut it out if need be
     4. move it home
 
     Args:
         driver: of the process whose range it is.
-        mm: the address space that faults: the process's own, or a forked child's.
+        mm: the address space that faults: the process's own, or that of a relative by fork.
         page: the page touched.
 
     Raises:
@@ -62,80 +66,113 @@ def serve_cpu_fault(driver: Driver, mm: AddressSpace, page: int) -> Blocking[Non
     Slots: inherited_page, cpu_fault_block
     Kernel: svm_migrate_to_ram (kfd_migrate.c)
     """
-    if driver.log.task.id in driver.walking:
-        raise BusError(f"page {page:#x} is in VRAM of a GPU that those to be mapped cannot reach")
-    if mm is not driver.mm:
-        driver.behaviour.inherited_page(page)
+    task = driver.log.task
+    if task.id in driver.walking:
+        raise BusError(f"page {page:#x} is in VRAM, where the driver expects RAM")
     fault = driver.emit("cpu_fault", page, page, gpu=_gpu_of(driver, mm, page))
     with driver.log.because(fault):
         yield driver.world.delay(driver.costs.cpu_device_fault_ns)
-        with (yield from _held(driver, driver.svms.lock)):
-            range_ = driver.svms.at(page)
-            if range_ is None:
-                raise BusError(f"page {page:#x} is in VRAM, but no range covers it")
-            yield from _bring_block(driver, mm, range_, page)
-
-
-def _held(driver: Driver, lock: Mutex) -> Blocking[Held]:
-    """Hold a lock; where the fault came from a walk of another process's driver, which has such locks of its own, try.
-
-    Two relatives may walk over each other's pages; if both waited, they would wait for ever.
-
-    Raises:
-        DriverError: EAGAIN, the lock is taken and waiting could be a deadlock.
-    """
-    if not any(held.kind >= lock.kind for held in driver.log.task.held):
-        return (yield from lock.held())
-    held = lock.try_held()
-    if held is None:
-        raise DriverError(errno.EAGAIN, f"{lock.name} is taken, and this task has one of the same kind")
-    return held
+        if any(lock.kind is LockClass.SVMS for lock in task.held):
+            yield from _bring_inside_the_driver(driver, mm, page)
+            return
+        with (yield from driver.svms.lock.held()):
+            if _gpu_of(driver, mm, page) >= 0:
+                yield from _bring_by_range(driver, mm, page)
 
 
 def _gpu_of(driver: Driver, mm: AddressSpace, page: int) -> int:
-    entry = next(mm.table.blocks(page, page))[1]
-    return int(driver.memory.gpu_of(entry >> 2)[0])
+    entries = mm.table.view(page, page)
+    return int(driver.memory.gpu_of(pte.pfn_of(entries))[0]) if not entries[0] & pte.SWAP else -1
+
+
+def _bring_by_range(driver: Driver, mm: AddressSpace, page: int) -> Blocking[None]:
+    range_ = driver.svms.at(page)
+    if mm is not driver.mm:
+        there = driver.machine.gpu(_gpu_of(driver, mm, page)).gpu_id
+        if range_ is not None and range_.actual_loc != there:
+            range_ = None  # the owner has mapped anew since it forked
+    if mm is not driver.mm or range_ is None:
+        driver.behaviour.inherited_page(range_, page)
+    if range_ is None:
+        yield from _bring_alone(driver, mm, page)
+    else:
+        yield from _bring_block(driver, mm, range_, page)
 
 
 def _bring_block(driver: Driver, mm: AddressSpace, range_: Range, page: int) -> Blocking[None]:
     parent = driver.svms.parent_of(range_)
-    with (yield from _held(driver, parent.migrate_mutex(driver.world))):
+    with (yield from parent.migrate_mutex(driver.world).held()):
         if range_.actual_loc == SYSMEM:
             return
         try:
-            block, start, last = yield from driver.behaviour.cpu_fault_block(driver, range_, page)
-            journey = Journey(SYSMEM, MigrateTrigger.PAGEFAULT_CPU, start, last, None if mm is driver.mm else mm)
-            yield from vram_to_ram(driver, block, journey)
-        except DriverError as error:
-            raise BusError(f"page {page:#x} cannot come home: {error.given}") from error
+            block, start, last = yield from driver.behaviour.cpu_fault_block(driver, mm, range_, page)
+            yield from _move_home(driver, mm, block, (start, last))
         finally:
             if parent.children:
                 deferred.queue(driver, parent, DeferredOp.UPDATE_RANGE_NOTIFIER)
 
 
+def _move_home(driver: Driver, mm: AddressSpace, range_: Range, span: tuple[int, int]) -> Blocking[None]:
+    try:
+        through = None if mm is driver.mm else mm
+        yield from vram_to_ram(driver, range_, Journey(SYSMEM, MigrateTrigger.PAGEFAULT_CPU, *span, through))
+    except DriverError as error:
+        raise BusError(f"pages {span[0]:#x} to {span[1]:#x} cannot come home: {error.given}") from error
+
+
+def _bring_inside_the_driver(driver: Driver, mm: AddressSpace, page: int) -> Blocking[None]:
+    """The driver itself faults, with the svms lock and the range's migrate_mutex held: move the block, cut nothing."""
+    range_ = driver.svms.at(page) if mm is driver.mm else None
+    if range_ is None or range_.actual_loc == SYSMEM:
+        yield from _bring_alone(driver, mm, page)
+    else:
+        yield from _move_home(driver, mm, range_, block_of(range_, page))
+
+
+def _bring_alone(driver: Driver, mm: AddressSpace, page: int) -> Blocking[None]:
+    """Move the block of a page that no range of ours covers; a stand-in range knows where it is."""
+    vma, gpu = mm.vma_at(page), _gpu_of(driver, mm, page)
+    if vma is None or gpu < 0:
+        return
+    start, last = block_of(Range(vma.start, vma.last), page)
+    there = driver.machine.gpu(gpu).gpu_id
+    yield from _move_home(driver, mm, Range(start, last, actual_loc=there), (start, last))
+
+
 @option("inherited_page", "sigbus")
-def _unknown_mm(page: int) -> None:
+def _unknown_mm(range_: Range | None, page: int) -> None:
     raise BusError(f"page {page:#x} is in VRAM and belongs to the process this one was forked from")
 
 
 @option("inherited_page", "served")
-def _through_the_parent(page: int) -> None:
+def _through_the_parent(range_: Range | None, page: int) -> None:
     """The parent's range knows where the page is."""
+    if range_ is None:
+        raise BusError(f"page {page:#x} is in VRAM, but no range covers it")
+
+
+@option("inherited_page", "kept")
+def _whatever_became_of_the_parent(range_: Range | None, page: int) -> None:
+    """The page itself knows where it is."""
 
 
 @option("cpu_fault_block", "no-split")
-def _whole_range_stays(driver: Driver, range_: Range, page: int) -> Blocking[tuple[Range, int, int]]:
+def _whole_range_stays(driver: Driver, mm: AddressSpace, range_: Range, page: int) -> Blocking[tuple[Range, int, int]]:
     yield from ()
     return range_, *block_of(range_, page)
 
 
 @option("cpu_fault_block", "split")
-def _trim_to_the_block(driver: Driver, range_: Range, page: int) -> Blocking[tuple[Range, int, int]]:
-    """The range becomes the block (clipped to the VMA); what lies before and behind it become children."""
+def _trim_to_the_block(driver: Driver, mm: AddressSpace, range_: Range, page: int) -> Blocking[tuple[Range, int, int]]:
+    """The range becomes the block, clipped to the VMA; what lies before and behind it become children.
+
+    A relative's fault moves the block too, but is no reason to cut the range.
+    """
     start, last = block_of(range_, page)
-    vma = driver.mm.vma_at(page)
-    if vma is not None:
+    if vma := mm.vma_at(page):
         start, last = max(start, vma.start), min(last, vma.last)
+    if mm is not driver.mm:
+        return range_, start, last
     parent = driver.svms.parent_of(range_)
     with (yield from parent.lock(driver.world).held()):
         if start > range_.start:
@@ -146,7 +183,7 @@ def _trim_to_the_block(driver: Driver, range_: Range, page: int) -> Blocking[tup
 
 
 @option("cpu_fault_block", "split-child")
-def _cut_out_a_child(driver: Driver, range_: Range, page: int) -> Blocking[tuple[Range, int, int]]:
+def _cut_out_a_child(driver: Driver, mm: AddressSpace, range_: Range, page: int) -> Blocking[tuple[Range, int, int]]:
     """The range keeps its head; the block becomes a child of its own, and what lies behind it another."""
     start, last = block_of(range_, page)
     parent = driver.svms.parent_of(range_)

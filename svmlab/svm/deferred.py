@@ -17,7 +17,7 @@ from svmlab.svm.driver import Driver
 from svmlab.svm.mapping import Target, unmap_from_gpus
 from svmlab.svm.overlap import release_memory
 from svmlab.svm.ranges import DeferredOp, Range
-from svmlab.svm.registration import register, unregister
+from svmlab.svm.registration import register, settle, unregister
 from svmlab.uapi import UnmapTrigger
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def _work(driver: Driver) -> Blocking[None]:
                 return
             range_ = driver.svms.deferred.popleft()
             range_.queued = False
+            yield from settle(driver, [range_])
             yield from _apply_all(driver, range_)
 
 

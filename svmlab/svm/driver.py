@@ -102,7 +102,7 @@ class Driver:
         restore_running: happens when the restore worker that runs now is done; None while none runs.
         restoring: the restore worker holds its locks.
         invalidate: what the notifiers of the ranges call; set when the process opens the driver.
-        walking: tasks inside an HMM walk of the driver (faulting_task), by id.
+        walking: tasks inside an HMM walk that accepts no page in VRAM (faulting_task), by id.
     """
 
     def __init__(self, system: System, mm: AddressSpace, *, xnack: bool) -> None:

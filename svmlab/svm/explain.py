@@ -8,10 +8,9 @@ from svmlab.mm.span import Span
 from svmlab.svm import attributes
 from svmlab.svm.decision import Decision, Situation
 from svmlab.svm.driver import Driver
-from svmlab.svm.policy import mapped_gpus
+from svmlab.svm.policy import mapped_gpus, migration_trigger
 from svmlab.svm.range_table import RangeTable, gpu_names, where
 from svmlab.svm.ranges import Range
-from svmlab.uapi import SYSMEM, UNDEFINED
 
 __all__ = ["Explanation", "RangeTable", "explain"]
 
@@ -93,16 +92,14 @@ def _reason(driver: Driver, range_: Range, *, registered: bool) -> Reason:
 
 
 def _action(driver: Driver, s: Situation, decision: Decision, registered: bool) -> str:
-    best = decision.location
     if not registered:
         return "nothing is registered here: these are the defaults a new range would have"
-    if best == UNDEFINED or best is None or driver.behaviour.same_location(best, s.actual):
-        return f"set_attr would move nothing: the range is in {s.name(s.actual)}"
-    if best != SYSMEM and driver.behaviour.host_access_gate(s):
-        return "set_attr would move nothing: without HOST_ACCESS the range stays in RAM"
-    if best == SYSMEM and not driver.behaviour.prefetch_home():
-        return "set_attr would move nothing: there is no way home"
-    return f"set_attr would move it from {s.name(s.actual)} to {s.name(best)}"
+    going = migration_trigger(s, decision.location, driver.behaviour)
+    if going.location is None:
+        return f"set_attr would move nothing: {going.because}"
+    if going.location == s.actual:
+        return f"set_attr would move what is still in RAM to {s.name(s.actual)}"
+    return f"set_attr would move it from {s.name(s.actual)} to {s.name(going.location)}"
 
 
 def _mapping(driver: Driver, s: Situation) -> str:

@@ -1,4 +1,4 @@
-"""Filling GPU page tables: look at the CPU page table, make sure it did not change meanwhile, write entries."""
+"""Filling GPU page tables: look at what the CPU page table holds, make sure it did not change, write entries."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import errno
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from svmlab.errors import DriverError
+from svmlab.errors import BusError, DriverError
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
+from svmlab.mm.address_space import AddressSpace
+from svmlab.mm.fault import handle_fault
 from svmlab.mm.hmm import range_fault
 from svmlab.mm.vma import Vma
 from svmlab.svm import buffers
@@ -61,9 +64,10 @@ def validate_and_map(driver: Driver, range_: Range, target: Target | None = None
 def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
     """Map what HMM finds, VMA by VMA.
 
-    1. fault the pages in, for stores where the VMA allows them
-    2. take the range's lock; start over if the page table changed or the range got children
-    3. write the entries of every GPU that reaches the pages
+    1. bring home pages in VRAM that relatives by fork share
+    2. fault the pages in, for stores where the VMA allows them
+    3. take the range's lock; start over if the page table changed or the range got children
+    4. write the entries of every GPU that reaches the pages
     """
     if not target.gpus:
         return
@@ -88,16 +92,16 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
     if not vma.allows(write=False):
         yield from unmap_from_gpus(driver, range_, piece, UnmapTrigger.UNMAP_FROM_CPU)
         return
-    sequence, entries = yield from _settled_walk(driver, range_, vma, piece)
+    sequence, entries = yield from _walk(driver, range_, vma, piece)
     with (yield from range_.lock(driver.world).held()):
-        if range_.sequence != sequence or range_.children:
+        if range_.sequence != sequence or range_.children or driver.mm.notifiers.busy(piece.start, piece.last):
             raise DriverError(errno.EAGAIN, "the CPU page table changed while the range was being mapped")
         for gpu in gpus_of(piece.gpus):
             range_.mapped |= 1 << gpu
             yield from _write_entries(driver, range_, piece, gpu, entries)
 
 
-def _settled_walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tuple[int, pte.Entries]]:
+def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tuple[int, pte.Entries]]:
     """Walk until a walk changes nothing itself: faults of its own, such as copy-on-write, reach the notifier too.
 
     Returns:
@@ -108,28 +112,49 @@ def _settled_walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blo
 
     Kernel: amdgpu_hmm_range_get_pages (amdgpu_hmm.c)
     """
+    start, last, owners = piece.start, piece.last, _owners(driver, piece.gpus)
     deadline_ns = driver.now + SEC
-    owners = _owners(driver, piece.gpus)
     while driver.now <= deadline_ns:
+        yield from _unshare(driver, vma, piece)
+        yield from driver.mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
-        entries = yield from _walk(driver, vma, piece, write=vma.writable, owners=owners)
+        entries = yield from range_fault(
+            driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults
+        )
         if range_.sequence == sequence:
-            return sequence, entries
+            return sequence, _writable(driver, vma, entries)
     raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
 
 
-def _walk(driver: Driver, vma: Vma, piece: Target, *, write: bool, owners: frozenset[int]) -> Blocking[pte.Entries]:
-    """One HMM walk; a CPU fault on a device page that it provokes must not be served by migrating."""
-    task = driver.log.task
-    driver.walking.add(task.id)
+def _writable(driver: Driver, vma: Vma, entries: pte.Entries) -> pte.Entries:
+    """HMM reports pages in VRAM as they are; one that a fork made read-only and that is ours alone may be written."""
+    if vma.writable:
+        entries[driver.memory.is_device(pte.pfn_of(entries))] |= np.uint32(pte.WRITE)
+    return entries
+
+
+def _unshare(driver: Driver, vma: Vma, piece: Target) -> Blocking[None]:
+    """Bring home pages in VRAM that relatives share: a GPU that writes one would write it for all of them."""
+    mm, memory = driver.mm, driver.memory
+
+    def own(entries: pte.Entries) -> npt.NDArray[np.bool_]:
+        pfns = np.where((entries & (pte.SWAP | pte.WRITE)) == 0, pte.pfn_of(entries), 0)
+        alone: npt.NDArray[np.bool_] = ~memory.is_device(pfns)
+        alone |= memory.references[pfns] <= 1
+        return alone
+
+    page = piece.start if vma.writable and vma.private else piece.last + 1
+    while page <= piece.last:
+        page += (ready := mm.table.leading(page, piece.last, own))
+        if not ready:
+            yield from _fault_in(mm, page)
+
+
+def _fault_in(mm: AddressSpace, page: int) -> Blocking[None]:
     try:
-        return (
-            yield from range_fault(
-                driver.mm, vma, piece.start, piece.last, write=write, owners=owners, faults=driver.faults
-            )
-        )
-    finally:
-        driver.walking.remove(task.id)
+        yield from handle_fault(mm, page, page, write=True)
+    except BusError as error:
+        raise DriverError(errno.EFAULT, error.given) from error
 
 
 def _owners(driver: Driver, gpus: int) -> frozenset[int]:
@@ -187,11 +212,22 @@ def validate_ram(driver: Driver, range_: Range) -> Blocking[None]:
         if vma is None:
             raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
         last = min(vma.last, range_.last)
-        piece = Target(page, last, 0)
-        entries = yield from _walk(driver, vma, piece, write=True, owners=frozenset())
+        entries = yield from _walk_ram(driver, vma, page, last)
         frames.append(pte.pfn_of(entries))
         page = last + 1
     range_.page_array = np.concatenate(frames)
+
+
+def _walk_ram(driver: Driver, vma: Vma, start: int, last: int) -> Blocking[pte.Entries]:
+    """One HMM walk that finds no page in VRAM acceptable, and brings none home (EFAULT)."""
+    task = driver.log.task
+    driver.walking.add(task.id)
+    try:
+        return (
+            yield from range_fault(driver.mm, vma, start, last, write=True, owners=frozenset(), faults=driver.faults)
+        )
+    finally:
+        driver.walking.remove(task.id)
 
 
 @option("map_source", "buffer")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +14,15 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm import migrate_vma
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.migrate_vma import MigrateVma
+from svmlab.mm.vma import Vma
 from svmlab.svm.behaviour import option
-from svmlab.svm.copying import Copying, copy_to_ram, copy_to_vram, wait_for_copies
+from svmlab.svm.copying import Copying, copy_to_ram, copy_to_vram, undo_copy, wait_for_copies
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 from svmlab.svm.steps import step
 from svmlab.uapi import SYSMEM, MigrateTrigger
 
-if TYPE_CHECKING:
-    from svmlab.svm.migration import Piece
-
-__all__ = ["Journey", "piece_to_ram", "piece_to_vram"]
+__all__ = ["Journey", "Piece", "piece_to_ram", "piece_to_vram"]
 
 ATTEMPTS = 4
 """One and three retries: the posting compares with a post-increment."""
@@ -56,50 +53,74 @@ class Journey:
         )
 
 
-def piece_to_vram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[int]:
-    """Move the pages of one piece from RAM to VRAM.
+@dataclass(slots=True)
+class Piece:
+    """The part of a range that lies in one VMA.
 
-    Returns:
-        How many pages moved.
+    Attributes:
+        vma: the VMA.
+        start, last: pages, inclusive.
+        moved: how many of its pages the last migration moved, whether it failed or not.
+    """
+
+    vma: Vma
+    start: int
+    last: int
+    moved: int = 0
+
+    @property
+    def npages(self) -> int:
+        """How many pages it has."""
+        return self.last - self.start + 1
+
+
+def piece_to_vram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[None]:
+    """Move the pages of one piece from RAM to VRAM; ``piece.moved`` tells how many did.
 
     Raises:
-        DriverError: what a step failed with; every page is where it was.
+        DriverError: what a step failed with; pages with contents are where they were.
 
     Slots: collect_policy, after_copy, fence_error, refused_pages
     Kernel: svm_migrate_vma_to_vram (kfd_migrate.c)
     """
-    args = MigrateVma(driver.mm, piece.vma, piece.start, piece.last - piece.start + 1, from_ram=True)
-    copying = Copying(driver, range_, args, driver.gpu_index(journey.target) or 0)
-    return (yield from _migrate(copying, journey, driver.behaviour.collect_policy, copy_to_vram))
+    gpu = driver.gpu_index(journey.target) or 0
+    args = MigrateVma(driver.mm, piece.vma, piece.start, piece.npages, from_ram=True, gpu=gpu)
+    steps = _Steps(driver.behaviour.collect_policy, copy_to_vram)
+    yield from _migrate(Copying(driver, range_, args, gpu), piece, journey, steps)
 
 
-def piece_to_ram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[int]:
-    """Move the pages of one piece from VRAM to RAM.
-
-    Returns:
-        How many pages moved.
+def piece_to_ram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[None]:
+    """Move the pages of one piece from VRAM to RAM; ``piece.moved`` tells how many did.
 
     Raises:
         DriverError: what a step failed with; every page is where it was.
 
-    Slots: after_copy, fence_error, home_walk
+    Slots: after_copy, fence_error, home_walk, copy_undo
     Kernel: svm_migrate_vma_to_ram (kfd_migrate.c)
     """
     gpu = driver.gpu_index(range_.actual_loc) or 0
-    npages = piece.last - piece.start + 1
-    mm = journey.mm or driver.mm
-    args = MigrateVma(mm, piece.vma, piece.start, npages, from_ram=False, owners=frozenset({gpu}))
-    copying = Copying(driver, range_, args, gpu)
-    moved = yield from _migrate(copying, journey, _one_attempt, copy_to_ram)
-    range_.vram_pages -= moved
-    return moved
+    args = MigrateVma(
+        journey.mm or driver.mm,
+        piece.vma,
+        piece.start,
+        piece.npages,
+        from_ram=False,
+        owners=frozenset({gpu}),
+        gpu=gpu,
+    )
+    yield from _migrate(Copying(driver, range_, args, gpu), piece, journey, _Steps(_one_attempt, copy_to_ram))
+    range_.vram_pages -= piece.moved
 
 
-Collect = Callable[[Driver, MigrateVma], Blocking[None]]
-Copy = Callable[[Copying], Blocking[None]]
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What differs between the directions: how pages are collected and how they are copied."""
+
+    collect: Callable[[Driver, MigrateVma], Blocking[None]]
+    copy: Callable[[Copying], Blocking[None]]
 
 
-def _migrate(copying: Copying, journey: Journey, collect: Collect, copy: Copy) -> Blocking[int]:
+def _migrate(copying: Copying, piece: Piece, journey: Journey, steps: _Steps) -> Blocking[None]:
     """What both directions share: the events around it, and nothing at all to move."""
     driver, args, range_ = copying.driver, copying.args, copying.range
     source = range_.actual_loc if journey.target == SYSMEM else SYSMEM
@@ -107,31 +128,32 @@ def _migrate(copying: Copying, journey: Journey, collect: Collect, copy: Copy) -
     start = driver.emit(
         "migrate_start", args.start, args.last, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc, **trip
     )
-    moved, failed = 0, 0
+    piece.moved, counted, failed = 0, 0, 0
     try:
         with driver.log.because(start):
             step(driver, 1, args)
-            yield from collect(driver, args)
+            yield from steps.collect(driver, args)
             if args.cpages:
-                moved = yield from _move(copying, copy)
+                yield from _move(copying, piece, steps)
             else:
                 _dma_unmap(driver, args)
+            counted = piece.moved
     except DriverError as error:
         failed = error.errno
         raise
     finally:
-        driver.emit("migrate_end", args.start, args.last, npages=moved, error=failed, cause=start, **trip)
-    return moved
+        driver.emit("migrate_end", args.start, args.last, npages=counted, error=failed, cause=start, **trip)
 
 
-def _move(copying: Copying, copy: Copy) -> Blocking[int]:
+def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
     """From collected pages to new ones: copy, move the structures, wait for the copies, finalize."""
     driver, args = copying.driver, copying.args
     error: DriverError | None = None
     try:
-        yield from copy(copying)
+        yield from steps.copy(copying)
         driver.behaviour.refused_pages(driver, args)
     except DriverError as failure:
+        yield from undo_copy(copying)
         error = driver.behaviour.after_copy(failure)
     step(driver, 4, args)
     driver.emit("migrate_pages", args.start, args.last, npages=int(np.count_nonzero(args.dst)))
@@ -139,15 +161,14 @@ def _move(copying: Copying, copy: Copy) -> Blocking[int]:
     late = yield from wait_for_copies(copying)
     error = error or driver.behaviour.fence_error(args, late)
     step(driver, 5, args)
-    moved = int(np.count_nonzero(args.moved()))
+    piece.moved = int(np.count_nonzero(args.moved()))
     migrate_vma.finalize(args)
-    driver.emit("migrate_finalize", args.start, args.last, npages=moved)
+    driver.emit("migrate_finalize", args.start, args.last, npages=piece.moved)
     yield driver.world.delay(args.npages * driver.costs.migrate_finalize_page_ns)
     copying.range.page_array = None
     _dma_unmap(driver, args)
     if error is not None:
         raise error
-    return moved
 
 
 def _setup(driver: Driver, args: MigrateVma, attempt: int) -> Blocking[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,33 +12,19 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import handle_fault
-from svmlab.mm.vma import Vma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver
 from svmlab.svm.mapping import validate_ram
-from svmlab.svm.migrate_piece import Journey, piece_to_ram, piece_to_vram
+from svmlab.svm.migrate_piece import Journey, Piece, piece_to_ram, piece_to_vram
+from svmlab.svm.policy import migration_trigger
 from svmlab.svm.ranges import Range
-from svmlab.uapi import SYSMEM, UNDEFINED, MigrateTrigger
+from svmlab.uapi import SYSMEM, MigrateTrigger
 
-__all__ = ["Piece", "ram_to_vram", "to_vram", "trigger_migration", "vram_to_ram"]
+__all__ = ["ram_to_vram", "to_vram", "trigger_migration", "vram_to_ram"]
 
 
 Mover = Callable[[Driver, Range, Journey], Blocking[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The part of a range that lies in one VMA.
-
-    Attributes:
-        vma: the VMA.
-        start, last: pages, inclusive.
-    """
-
-    vma: Vma
-    start: int
-    last: int
 
 
 def trigger_migration(
@@ -48,10 +33,9 @@ def trigger_migration(
     """Move a range to where it should be, if it is not there.
 
     1. decide the best location
-    2. stay, if nothing is asked for or it is there already
-    3. stay, if the range may not leave the host
+    2. decide whether to go there
+    3. to RAM: move home
     4. to a GPU: make sure its pages can be collected, then move to VRAM
-    5. to RAM: move home
 
     Args:
         driver, range_: the range.
@@ -68,17 +52,14 @@ def trigger_migration(
     situation = driver.situation(range_)
     best = driver.behaviour.location_policy(situation)
     driver.say("decision", best.because, range_.start, range_.last, location=best.location)
-    if best.location == UNDEFINED or driver.behaviour.same_location(best.location, range_.actual_loc):
+    going = migration_trigger(situation, best.location, driver.behaviour)
+    if going.location is None:
         return False
-    if best.location != SYSMEM:
-        if driver.behaviour.host_access_gate(situation):
-            return False
-        yield from driver.behaviour.validate_first(driver, range_)
-        yield from (to_gpu or to_vram)(driver, range_, Journey(best.location, MigrateTrigger.PREFETCH))
+    if going.location == SYSMEM:
+        yield from (home or vram_to_ram)(driver, range_, Journey(SYSMEM, MigrateTrigger.PREFETCH))
         return True
-    if not driver.behaviour.prefetch_home():
-        return False
-    yield from (home or vram_to_ram)(driver, range_, Journey(SYSMEM, MigrateTrigger.PREFETCH))
+    yield from driver.behaviour.validate_first(driver, range_)
+    yield from (to_gpu or to_vram)(driver, range_, Journey(going.location, MigrateTrigger.PREFETCH))
     return True
 
 
@@ -113,16 +94,13 @@ def ram_to_vram(driver: Driver, range_: Range, journey: Journey) -> Blocking[Non
     pieces = driver.behaviour.hole_in_vmas(driver.mm, start, last)
     driver.behaviour.vram_limit(driver, range_, gpu)
     yield from driver.behaviour.vram_alloc(driver, range_, gpu)
-    done: list[Piece] = []
-    moved = 0
-    for piece in pieces:
-        try:
-            moved += yield from piece_to_vram(driver, range_, piece, journey)
-        except DriverError as error:
-            yield from driver.behaviour.later_piece_fails(driver, range_, done, moved, journey)
-            raise error
-        done.append(piece)
-    driver.behaviour.record_location(driver, range_, moved, journey.target)
+    try:
+        for piece in pieces:
+            yield from piece_to_vram(driver, range_, piece, journey)
+    except DriverError:
+        yield from driver.behaviour.later_piece_fails(driver, range_, pieces, journey)
+        raise
+    driver.behaviour.record_location(driver, range_, sum(piece.moved for piece in pieces), journey.target)
 
 
 def vram_to_ram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
@@ -192,27 +170,32 @@ def _allocate_first(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
 
 
 @option("later_piece_fails", "mixed")
-def _leave_mixed(driver: Driver, range_: Range, done: list[Piece], moved: int, journey: Journey) -> Blocking[None]:
+def _leave_mixed(driver: Driver, range_: Range, pieces: list[Piece], journey: Journey) -> Blocking[None]:
     """actual_loc keeps its value, whatever moved."""
     yield from ()
 
 
 @option("later_piece_fails", "partial")
-def _keep_what_moved(driver: Driver, range_: Range, done: list[Piece], moved: int, journey: Journey) -> Blocking[None]:
-    _count_moved(driver, range_, moved, journey.target)
+def _keep_what_moved(driver: Driver, range_: Range, pieces: list[Piece], journey: Journey) -> Blocking[None]:
+    _count_moved(driver, range_, sum(piece.moved for piece in pieces), journey.target)
     yield from ()
 
 
 @option("later_piece_fails", "come-home")
-def _bring_home(driver: Driver, range_: Range, done: list[Piece], moved: int, journey: Journey) -> Blocking[None]:
-    """Earlier pieces go back to RAM; if that fails too the range stays with the GPU and the log has both errors."""
-    arrived = range_.actual_loc
-    _count_moved(driver, range_, moved, journey.target)
-    if not moved or arrived == journey.target:
+def _bring_home(driver: Driver, range_: Range, pieces: list[Piece], journey: Journey) -> Blocking[None]:
+    """What moved goes back to RAM; if that fails too the range stays with the GPU and the log has both errors.
+
+    A piece whose copies failed may have to come too: its holes were filled before that was known. A range that had
+    pages on the GPU before keeps what moved.
+    """
+    was_there = range_.actual_loc == journey.target
+    yield from _keep_what_moved(driver, range_, pieces, journey)
+    if was_there or range_.actual_loc != journey.target:
         return
     try:
-        for piece in done:
-            yield from piece_to_ram(driver, range_, piece, Journey(SYSMEM, journey.trigger))
+        for piece in pieces:
+            if piece.moved:
+                yield from piece_to_ram(driver, range_, piece, Journey(SYSMEM, journey.trigger))
     except DriverError as error:
         driver.say(
             "driver_fallback",
@@ -248,9 +231,15 @@ def _home_at_once(driver: Driver, range_: Range) -> None:
 
 @option("location_home", "when-empty")
 def _home_when_empty(driver: Driver, range_: Range) -> None:
+    """Pages that were discarded in VRAM are counted as there for ever."""
     if range_.vram_pages == 0:
-        buffers.drop_reference(driver.system, range_)
-        buffers.forget_location(range_)
+        _home_at_once(driver, range_)
+
+
+@option("location_home", "none-left")
+def _home_when_none_is_left(driver: Driver, range_: Range) -> None:
+    range_.vram_pages = buffers.count_vram_pages(driver, range_.start, range_.last)
+    _home_when_empty(driver, range_)
 
 
 @option("gpu_to_gpu", "refused")

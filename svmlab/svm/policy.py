@@ -15,6 +15,7 @@ from svmlab.uapi import SYSMEM, UNDEFINED, Flag
 __all__ = [
     "TableRow",
     "mapped_gpus",
+    "migration_trigger",
     "restore_location",
     "skipped_peer",
     "table",
@@ -217,6 +218,35 @@ def _no_way_home() -> bool:
 @option("prefetch_home", "present")
 def _way_home() -> bool:
     return True
+
+
+def migration_trigger(s: Situation, best: int | None, rules: Behaviour) -> Decision:
+    """Whether a set_attr moves a range, and where to; location None means that it stays.
+
+    Args:
+        s: the range.
+        best: its best location.
+        rules: whose choices apply (slots same_location, host_access_gate, prefetch_home).
+
+    Kernel: svm_range_trigger_migration (kfd_svm.c)
+    """
+    return decide(_trigger_rules(s, UNDEFINED if best is None else best, rules))
+
+
+def _trigger_rules(s: Situation, best: int, rules: Behaviour) -> Iterator[Rule]:
+    where, here = s.name(best), s.name(s.actual)
+    yield Rule(
+        "nothing asked for", best == UNDEFINED, None, "no location was ever asked for", f"the best location is {where}"
+    )
+    there = rules.same_location(best, s.actual)
+    yield Rule(
+        "there already", there, None, f"the range is in {here}", f"the range is in {here}, not where it should be"
+    )
+    gated = best != SYSMEM and rules.host_access_gate(s)
+    yield Rule("no HOST_ACCESS", gated, None, "without HOST_ACCESS the range stays in RAM", "nothing keeps it in RAM")
+    yield Rule("to VRAM", best != SYSMEM, best, f"its place is {where}", "its place is RAM")
+    yield Rule("no way home", not rules.prefetch_home(), None, "there is no way home", "there is a way home")
+    yield Rule("home", True, SYSMEM, "its place is RAM")
 
 
 @option("map_set", "accessors")

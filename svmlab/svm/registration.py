@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from svmlab.hardware.world import Blocking
@@ -10,7 +11,7 @@ from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 from svmlab.uapi import NotifierEvent
 
-__all__ = ["register", "unregister"]
+__all__ = ["register", "settle", "unregister"]
 
 
 def register(driver: Driver, range_: Range) -> None:
@@ -31,6 +32,16 @@ def unregister(driver: Driver, range_: Range) -> None:
     if range_.notifier is not None:
         driver.mm.notifiers.remove(range_.notifier)
         range_.notifier = None
+
+
+def settle(driver: Driver, ranges: Iterable[Range]) -> Blocking[None]:
+    """Sleep while a notifier of some of the ranges is at work: none may go before its callback is through.
+
+    Kernel: mmu_interval_notifier_remove (mm/mmu_notifier.c)
+    """
+    for range_ in list(ranges):
+        if range_.notifier is not None:
+            yield from driver.mm.notifiers.settled(driver.world, range_.notifier.start, range_.notifier.last)
 
 
 def _changes(driver: Driver, range_: Range, event: NotifierEvent, start: int, last: int) -> Blocking[None]:

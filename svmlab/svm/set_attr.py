@@ -15,7 +15,7 @@ from svmlab.svm.mapping import Target, unmap_from_gpus, validate_and_map
 from svmlab.svm.migration import trigger_migration
 from svmlab.svm.overlap import Plan, make_plan
 from svmlab.svm.ranges import Range
-from svmlab.svm.registration import register, unregister
+from svmlab.svm.registration import register, settle, unregister
 from svmlab.uapi import Attribute, Flag, UnmapTrigger
 from svmlab.units import PAGE_SHIFT
 
@@ -51,6 +51,7 @@ def set_attr(driver: Driver, span: Span, request: Request) -> Blocking[None]:
     with (yield from driver.process_info_lock.held()), (yield from deferred.flush_and_lock(driver)) as mapping_lock:
         check_mapped(driver, start, last, errno.EFAULT)
         with (yield from driver.svms.lock.held()):
+            yield from settle(driver, driver.svms.overlapping(start, last))
             plan = make_plan(driver, start, last, request)
             _commit(driver, plan, request)
             mapping_lock.downgrade()

@@ -6,7 +6,14 @@ from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
 from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.decision import Situation
-from svmlab.svm.policy import best_location, best_prefetch_location, mapped_gpus, restore_location, table
+from svmlab.svm.policy import (
+    best_location,
+    best_prefetch_location,
+    mapped_gpus,
+    migration_trigger,
+    restore_location,
+    table,
+)
 from svmlab.svm.pte import mtype
 from svmlab.uapi import SYSMEM, UNDEFINED, Flag
 
@@ -151,3 +158,30 @@ MTYPES = [
 @pytest.mark.parametrize(("machine", "flags", "owner", "expected"), MTYPES)
 def test_memory_type_by_gpu_family(machine, flags, owner, expected):
     assert mtype(Machine.find(machine), 0, owner=owner, flags=int(flags)) == expected
+
+
+NO_FLAGS = int(Flag.COHERENT)
+TRIGGER = [
+    # preset, situation, best location -> where it goes (None: it stays), and the rule
+    ("as-posted", {}, UNDEFINED, None, "nothing asked for"),
+    ("as-posted", {"actual": IDS[0]}, IDS[0], None, "there already"),
+    ("as-posted", {"flags": NO_FLAGS}, IDS[0], None, "no HOST_ACCESS"),
+    ("as-posted", {}, IDS[0], IDS[0], "to VRAM"),
+    ("as-posted", {"actual": IDS[1], "flags": NO_FLAGS}, IDS[0], IDS[0], "to VRAM"),
+    ("as-posted", {"actual": IDS[1]}, SYSMEM, SYSMEM, "home"),
+    ("upstream", {"actual": IDS[0]}, IDS[0], IDS[0], "to VRAM"),
+    ("upstream", {"flags": NO_FLAGS}, IDS[0], IDS[0], "to VRAM"),
+    ("upstream", {}, SYSMEM, None, "there already"),
+    ("upstream", {"actual": IDS[1]}, SYSMEM, SYSMEM, "home"),
+]
+
+
+@pytest.mark.parametrize(("preset", "given", "best", "location", "rule"), TRIGGER)
+def test_whether_a_migration_is_triggered(preset, given, best, location, rule):
+    decision = migration_trigger(situation(**given), best, Behaviour(preset))
+    assert (decision.location, decision.rule) == (location, rule)
+
+
+def test_patch_18_alone_has_no_way_home():
+    rules = Behaviour.of({"base": "as-posted", "prefetch_home": "absent"})
+    assert migration_trigger(situation(actual=IDS[0]), SYSMEM, rules).rule == "no way home"
