@@ -141,3 +141,44 @@ def test_the_first_store_to_the_zero_page_is_announced(lab: Lab):
     lab.listen(mapped)
     lab.store(mapped)
     assert (lab.heard, mapped.entries()) == ([("CLEAR", 0, 0), ("CLEAR", 1, 1)], "ww")
+
+
+def test_who_reads_waits_while_what_it_reads_is_about_to_change(lab: Lab):
+    mapped = lab.store(lab.map(8))
+    lab.listen(mapped, sleep_ns=1000)
+    notifiers, begun = lab.mm.notifiers, lab.world.now
+    lab.start(syscalls.discard(lab.mm, mapped.pages(2, 3)))
+    lab.world.env.run(until=begun + 500)
+    busy = [notifiers.busy(mapped.start + page, mapped.start + page) for page in range(8)]
+    seen: list[tuple[int, str]] = []
+
+    def read() -> Any:
+        yield from notifiers.settled(lab.world, mapped.start, mapped.start + 7)
+        seen.append((lab.world.now - begun, mapped.entries()))
+
+    lab.start(read())
+    lab.settle()
+    assert busy == [False, False, True, True, True, False, False, False]
+    assert seen == [(1000, "ww...www")]
+
+
+def test_nobody_waits_where_nothing_changes(lab: Lab):
+    mapped = lab.map(8)
+    notifiers = lab.mm.notifiers
+    with notifiers.changing(mapped.start, mapped.start + 1):
+        assert list(notifiers.settled(lab.world, mapped.start + 2, mapped.start + 7)) == []
+        assert notifiers.busy(mapped.start + 1, mapped.start + 5)
+    assert not notifiers.busy(mapped.start, mapped.start + 7)
+
+
+def test_swap_says_how_long_it_takes_a_page_away_from_everybody(lab: Lab):
+    mapped = lab.store(lab.map(1))
+    child = mapped.of(lab.fork())
+    for each in (mapped, child):
+        lab.listen(each, sleep_ns=1000)
+    lab.start(syscalls.swap_out(lab.mm, mapped.span))
+    begun, busy = lab.world.now, []
+    for ns in (500, 1500, 2500):
+        lab.world.env.run(until=begun + ns)
+        busy.append([each.mm.notifiers.busy(each.start, each.start) for each in (mapped, child)])
+    assert busy == [[True, True], [True, True], [False, False]]
