@@ -94,19 +94,6 @@ class Vram:
             self._free_at[start] = count
             self._by_size.add((count, start))
 
-    def take(self, nodes: Iterable[Node]) -> None:
-        """Hand out exactly these pieces, each of which is a whole free piece.
-
-        Raises:
-            InputError: a piece is not free as a whole; the ones before it are handed out.
-        """
-        for start, count in nodes:
-            if self._free_at.get(start) != count:
-                raise InputError(f"VRAM piece [{start}, {count}]", allowed="a whole free piece")
-            self._drop(start, count)
-            self._used[start] = count
-            self.used_pages += count
-
     def alloc(self, npages: int) -> list[Node]:
         """Take pages as a list of nodes, in the order the buffer uses them.
 

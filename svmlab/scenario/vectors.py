@@ -231,7 +231,7 @@ def _place_buffer(driver: Driver, range_: Range, gpu: int, nodes: tuple[Node, ..
     """Give the range VRAM with exactly these nodes."""
     buffer = VramBuffer(1, gpu, 1, list(nodes), sum(npages for _, npages in nodes), ranges=[range_], cleared=False)
     driver.vrams[gpu] = Vram.from_nodes(nodes)
-    driver.vrams[gpu].take(nodes)
+    driver.vrams[gpu].claim(nodes)
     driver.system.buffers[1] = buffer
     range_.buffer, range_.has_vram = buffer, True
 

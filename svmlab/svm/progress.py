@@ -39,17 +39,18 @@ def run_until(world: World, done: Callable[[], bool], limit_ns: int = DEFAULT_LI
     Raises:
         SvmTimeoutError: for ``limit_ns`` nothing happened but re-scheduling or re-faulting.
     """
-    seen, progress_ns = len(world.log), world.now
+    seen, progress_ns, repeats = len(world.log), world.now, False
     while not done() and world.env.peek() != math.inf:
-        before = world.now
         world.env.step()
-        if world.now - before > limit_ns:
-            progress_ns = world.now  # one long sleep, such as a large copy, is no standstill
         if len(world.log) > seen:
-            if not _STARTING_OVER.issuperset(world.log.kinds_since(seen)):
-                progress_ns = world.now
+            repeats = _STARTING_OVER.issuperset(world.log.kinds_since(seen))
+            progress_ns = progress_ns if repeats else world.now
             seen = len(world.log)
-        if world.now - progress_ns > limit_ns:
+        if world.now - progress_ns <= limit_ns:
+            continue
+        if not repeats:
+            progress_ns = world.now  # work without an event, such as a large copy, is no standstill
+        else:
             raise SvmTimeoutError(
                 f"nothing but re-scheduling or re-faulting happened for {format_time(limit_ns)}",
                 hint="look at the last events of the log: they repeat",

@@ -184,3 +184,22 @@ def test_bad_input_is_refused_with_what_is_allowed_and_nothing_is_lost(p, act, h
     assert helps in str(caught.value)
     assert a[0] == 5
     assert p.broken_invariants() == []
+
+
+def test_long_work_without_an_event_is_no_standstill():
+    p = sl.Process("toy", ram="64 GiB", payload=False)
+    a = p.mmap("48 GiB")
+    p.cpu_touch(a, write=True)
+    before = p.now
+    p.cpu_touch(a)
+    assert p.now - before > 1_000_000_000
+
+
+def test_a_restore_that_can_never_succeed_is_a_timeout_that_says_so():
+    p = sl.Process("toy", behaviour="as-posted")
+    a = p.mmap("4 KiB", name="a")
+    p.set_attr(a, access=["gpu0"])
+    p.mprotect(a, "r")
+    with pytest.raises(SvmTimeoutError, match="nothing but re-scheduling"):
+        p.run()
+    assert p.look.queues() == "evicted"
