@@ -175,15 +175,19 @@ _TABLE = (
         ("split", "P38", "The granularity block; the range is trimmed to it, the rest become children."),
         ("no-split", "M", "The granularity block; the range stays whole."),
     ), ("split-child", "split", "no-split")),
-    _slot("inherited_page", "What does a forked child get when it touches a page its parent has in VRAM?", (
-        ("sigbus", "P19, X36", "SIGBUS: its address space is unknown to the driver."),
-        ("served", "M", "The page, if the parent still has a range there."),
-        ("kept", "intended", "The page, even if its parent has gone or forgotten it."),
+    _slot("inherited_page", "What of a page in VRAM that a fork or mremap left where no range knows of it?", (
+        ("sigbus", "P19, X36", "SIGBUS for a forked child: its address space is unknown to the driver."),
+        ("served", "M", "A child gets it through its parent's range, if that is still there; else SIGBUS."),
+        ("kept", "intended", "It comes home, even if its owner has gone."),
     ), ("sigbus", "kept", "served")),
     _slot("map_source", "What do the GPUs' page tables follow?", (
         ("buffer", "P18, X22, X23", "The range's page array or its VRAM buffer, taken as one line of pages."),
         ("page-table", "E", "Page by page what the CPU page table holds."),
     ), ("buffer", "page-table", "page-table")),
+    _slot("skipped_gpus", "What of the entries of GPUs that cannot reach where a range went?", (
+        ("left", "P16", "They stay, whatever becomes of the frames they name."),
+        ("unmapped", "intended", "They are removed."),
+    ), ("left", "unmapped", "left")),
     _slot("eviction_filter", "Does an invalidation of a range that no GPU maps stop the queues?", (
         ("every-range", "P11, D13", "Yes."),
         ("mapped-ranges", "M", "No."),

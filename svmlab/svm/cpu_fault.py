@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from svmlab.errors import BusError, DriverError
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
@@ -85,18 +87,32 @@ def _gpu_of(driver: Driver, mm: AddressSpace, page: int) -> int:
     return int(driver.memory.gpu_of(pte.pfn_of(entries))[0]) if not entries[0] & pte.SWAP else -1
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a fault on a page in VRAM finds.
+
+    Attributes:
+        page: the page.
+        range: the range of the driver's process there, if there is one.
+        knows: that range is where the page is; a younger one, or one at an address the page was moved to, is not.
+        ours: the process itself touched it, not a relative by fork.
+    """
+
+    page: int
+    range: Range | None
+    knows: bool
+    ours: bool
+
+
 def _bring_by_range(driver: Driver, mm: AddressSpace, page: int) -> Blocking[None]:
     range_ = driver.svms.at(page)
-    if mm is not driver.mm:
-        there = driver.machine.gpu(_gpu_of(driver, mm, page)).gpu_id
-        if range_ is not None and range_.actual_loc != there:
-            range_ = None  # the owner has mapped anew since it forked
-    if mm is not driver.mm or range_ is None:
-        driver.behaviour.inherited_page(range_, page)
-    if range_ is None:
+    there = driver.machine.gpu(_gpu_of(driver, mm, page)).gpu_id
+    knows = range_ is not None and range_.actual_loc == there
+    chosen: Range | None = driver.behaviour.inherited_page(_Found(page, range_, knows, mm is driver.mm))
+    if chosen is None:
         yield from _bring_alone(driver, mm, page)
     else:
-        yield from _bring_block(driver, mm, range_, page)
+        yield from _bring_block(driver, mm, chosen, page)
 
 
 def _bring_block(driver: Driver, mm: AddressSpace, range_: Range, page: int) -> Blocking[None]:
@@ -122,8 +138,8 @@ def _move_home(driver: Driver, mm: AddressSpace, range_: Range, span: tuple[int,
 
 def _bring_inside_the_driver(driver: Driver, mm: AddressSpace, page: int) -> Blocking[None]:
     """The driver itself faults, with the svms lock and the range's migrate_mutex held: move the block, cut nothing."""
-    range_ = driver.svms.at(page) if mm is driver.mm else None
-    if range_ is None or range_.actual_loc == SYSMEM:
+    range_, gpu = driver.svms.at(page) if mm is driver.mm else None, _gpu_of(driver, mm, page)
+    if range_ is None or gpu < 0 or range_.actual_loc != driver.machine.gpu(gpu).gpu_id:
         yield from _bring_alone(driver, mm, page)
     else:
         yield from _move_home(driver, mm, range_, block_of(range_, page))
@@ -140,20 +156,24 @@ def _bring_alone(driver: Driver, mm: AddressSpace, page: int) -> Blocking[None]:
 
 
 @option("inherited_page", "sigbus")
-def _unknown_mm(range_: Range | None, page: int) -> None:
-    raise BusError(f"page {page:#x} is in VRAM and belongs to the process this one was forked from")
+def _only_our_own(found: _Found) -> Range:
+    if found.range is None or not found.ours:
+        raise BusError(f"page {found.page:#x} is in VRAM, and no range of its process covers it")
+    return found.range
 
 
 @option("inherited_page", "served")
-def _through_the_parent(range_: Range | None, page: int) -> None:
+def _through_the_parent(found: _Found) -> Range:
     """The parent's range knows where the page is."""
-    if range_ is None:
-        raise BusError(f"page {page:#x} is in VRAM, but no range covers it")
+    if found.range is None or not (found.ours or found.knows):
+        raise BusError(f"page {found.page:#x} is in VRAM, but no range covers it")
+    return found.range
 
 
 @option("inherited_page", "kept")
-def _whatever_became_of_the_parent(range_: Range | None, page: int) -> None:
+def _whatever_became_of_the_range(found: _Found) -> Range | None:
     """The page itself knows where it is."""
+    return found.range if found.knows else None
 
 
 @option("cpu_fault_block", "no-split")

@@ -59,17 +59,20 @@ def _ranges_count_their_vram(now: Snapshot) -> Iterator[str]:
         if range_.invalid and driver.svms.evicted_ranges:
             continue
         pages = _vram_pages(driver, range_)
-        if pages and not range_.actual_loc and len(driver.mm.family) == 1:
+        if pages and not range_.actual_loc:
             yield f"range {range_.start:#x} counts as in RAM, but {pages} of its pages are in VRAM"
         if range_.actual_loc and not range_.has_vram:
             yield f"range {range_.start:#x} counts as in VRAM, but holds no buffer"
 
 
 def _vram_pages(driver: Driver, range_: Range) -> int:
-    return sum(
-        int(np.count_nonzero(((entries & pte.SWAP) == 0) & driver.memory.is_device(pte.pfn_of(entries))))
-        for _, entries in driver.mm.table.stored(range_.start, range_.last)
-    )
+    """Pages of a range in buffers of its own; what it inherited by a fork or mremap is none of them."""
+    own = [buffer.number for buffer in driver.system.buffers.values() if range_ in buffer.ranges]
+    count = 0
+    for _, entries in driver.mm.table.stored(range_.start, range_.last):
+        pfns = np.where((entries & pte.SWAP) == 0, pte.pfn_of(entries), 0)
+        count += int(np.count_nonzero(np.isin(driver.memory.owner[pfns], own)))
+    return count
 
 
 def _mapped_pages_are_present(now: Snapshot) -> Iterator[str]:

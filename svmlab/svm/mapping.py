@@ -19,7 +19,7 @@ from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
 from svmlab.svm.decision import gpus_of
 from svmlab.svm.driver import Driver
-from svmlab.svm.policy import mapped_gpus
+from svmlab.svm.policy import mapped_gpus, skipped_peer
 from svmlab.svm.pte import entry_flags
 from svmlab.svm.ranges import Range
 from svmlab.uapi import UnmapTrigger
@@ -75,6 +75,7 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
         raise DriverError(errno.EINVAL, f"range {range_.start:#x} is in VRAM but has no buffer")
     gpus = mapped_gpus(driver.situation(range_), target.gpus)
     range_.mapping_done = False  # whatever stops us below
+    yield from driver.behaviour.skipped_gpus(driver, range_, target)
     if not gpus:
         return
     page = target.start
@@ -86,6 +87,20 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
         yield from _map_piece(driver, range_, vma, Target(page, last, sum(1 << gpu for gpu in gpus)))
         page = last + 1
     range_.mapping_done, range_.validated_ns = True, driver.now
+
+
+@option("skipped_gpus", "left")
+def _forget_the_others(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
+    """A GPU that is skipped is not looked at."""
+    yield from ()
+
+
+@option("skipped_gpus", "unmapped")
+def _unmap_the_others(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
+    """What a GPU out of reach maps is from before the range moved."""
+    situation = driver.situation(range_)
+    far = sum(1 << gpu for gpu in gpus_of(range_.mapped) if skipped_peer(situation, gpu))
+    yield from unmap_from_gpus(driver, range_, Target(target.start, target.last, far), UnmapTrigger.MMU_NOTIFY_MIGRATE)
 
 
 def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[None]:

@@ -16,41 +16,62 @@ DEFAULT_LIMIT_NS = SEC
 
 _STARTING_OVER = frozenset(
     {
+        # the restore worker that gives up
         "restore_scheduled",
         "restore_start",
         "restore_range",
         "restore_end",
         "queue_restore_rescheduled",
-        "step",
+        # faults that are dropped, or served without an effect
         "page_fault_dropped",
+        "page_fault_start",
+        "page_fault_end",
         "cpu_fault",
-        "lock_wait",
-        "lock_acquired",
+        # migrations that move nothing: no copy is among these
         "decision",
         "driver_fallback",
+        "step",
+        "notifier",
+        "migrate_start",
+        "migrate_setup",
+        "migrate_pages",
+        "migrate_finalize",
+        "migrate_end",
+        "fence_wait",
+        "dma_unmap",
+        "lock_wait",
+        "lock_acquired",
     }
 )
 """Events that a system which gets nowhere repeats."""
+
+_REPETITIONS = 20_000
+"""After so many of these events, with nobody else who could change anything, the rest of the time need not be run."""
 
 
 def run_until(world: World, done: Callable[[], bool], limit_ns: int = DEFAULT_LIMIT_NS) -> None:
     """Run until ``done`` says so, or nothing is left to happen.
 
+    Args:
+        world: what runs.
+        done: tells whether it is enough; asked between any two steps.
+        limit_ns: how long the system may do nothing but start over.
+
     Raises:
         SvmTimeoutError: for ``limit_ns`` nothing happened but re-scheduling or re-faulting.
     """
-    seen, progress_ns, repeats = len(world.log), world.now, False
+    seen, progress_ns, since, repeats = len(world.log), world.now, len(world.log), False
     while not done() and world.env.peek() != math.inf:
+        before = world.now
         world.env.step()
         if len(world.log) > seen:
             repeats = _STARTING_OVER.issuperset(world.log.kinds_since(seen))
-            progress_ns = progress_ns if repeats else world.now
             seen = len(world.log)
-        if world.now - progress_ns <= limit_ns:
-            continue
-        if not repeats:
-            progress_ns = world.now  # work without an event, such as a large copy, is no standstill
-        else:
+        # Work without an event is no standstill, and neither is one long sleep, such as a large copy.
+        if not repeats or world.now - before > limit_ns:
+            progress_ns, since = world.now, seen
+        alone = seen - since > _REPETITIONS and len(world.env._queue) <= 1
+        if alone or world.now - progress_ns > limit_ns:
             raise SvmTimeoutError(
                 f"nothing but re-scheduling or re-faulting happened for {format_time(limit_ns)}",
                 hint="look at the last events of the log: they repeat",
