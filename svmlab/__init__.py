@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from svmlab.svm.behaviour import Behaviour as Behaviour
     from svmlab.svm.process import Process as Process
     from svmlab.trace.why import why as why
+    from svmlab.views import counters as counters
     from svmlab.views import describe as describe
     from svmlab.views import pagemap as pagemap
     from svmlab.views import show as show
@@ -31,6 +32,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "describe": ("svmlab.views", "a view in one to three sentences"),
     "timeline": ("svmlab.views", "view: what happened when"),
     "pagemap": ("svmlab.views", "view: where pages are and who maps them"),
+    "counters": ("svmlab.views", "view: bytes moved, time waited, events counted"),
     "why": ("svmlab.trace.why", "the chain of causes of an event"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),

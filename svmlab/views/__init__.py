@@ -3,6 +3,7 @@
 Importing this loads numpy only; ``show`` and ``save`` load matplotlib when a figure is wanted.
 """
 
+from svmlab.views.counters import counters
 from svmlab.views.decision import decision_path
 from svmlab.views.describe import alt_text, describe, table
 from svmlab.views.draw_svg import svg
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "Table",
     "alt_text",
+    "counters",
     "decision_path",
     "describe",
     "pagemap",

@@ -9,6 +9,7 @@ from svmlab.units import format_size, format_time
 from svmlab.views.scene import Bar, Chart, Panel, Scene, Table
 from svmlab.views.style import look
 from svmlab.views.tell import tell_any, tell_decision, tell_page_map
+from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
 from svmlab.views.tell_timeline import tell_timeline
 
 __all__ = ["alt_text", "describe", "table"]
@@ -17,6 +18,9 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "timeline": tell_timeline,
     "page map": tell_page_map,
     "decision": tell_decision,
+    "bytes moved": tell_bytes_moved,
+    "time waited": tell_time_waited,
+    "counts": tell_counts,
 }
 _Lines = list[tuple[str, ...]]
 

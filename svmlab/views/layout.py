@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svmlab.views.layout_chart import lay_chart, lay_glyph
+from svmlab.views.layout_chart import lay_chart, lay_glyph, names_width
 from svmlab.views.layout_table import lay_table
 from svmlab.views.lettering import TITLE_PX, shorten, width
 from svmlab.views.scene import Chart, Panel, Scene
@@ -30,18 +30,19 @@ def lay_out(scene: Scene, width_px: float = 700) -> Drawing:
     if scene.title:
         title = shorten(scene.title, (width_px - 2 * MARGIN) / 1.4)
         sheet.words.append(Word(MARGIN, sheet.take(ROW + 6) + TITLE_PX, title, INK, TITLE_PX, bold=True))
+    names_px = names_width(scene.charts)
     for panel in scene.panels:
-        _lay_panel(sheet, panel)
+        _lay_panel(sheet, panel, names_px)
     _lay_legend(sheet, scene)
     sheet.take(MARGIN - 4)
     return sheet
 
 
-def _lay_panel(sheet: Drawing, panel: Panel) -> None:
+def _lay_panel(sheet: Drawing, panel: Panel, names_px: float) -> None:
     if panel.title:
         sheet.write((MARGIN, sheet.take(ROW + 2) + ROW / 2), shorten(panel.title, sheet.width / 1.3), bold=True)
     if isinstance(panel, Chart):
-        _lay_key(sheet, lay_chart(sheet, panel))
+        _lay_key(sheet, lay_chart(sheet, panel, names_px))
     else:
         lay_table(sheet, panel)
     sheet.take(4)

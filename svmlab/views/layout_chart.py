@@ -13,7 +13,7 @@ from svmlab.views.scene import Bar, Chart, Mark
 from svmlab.views.sheet import MARGIN, ROW, Box, Drawing, Line
 from svmlab.views.style import INK, PAPER, look, mix
 
-__all__ = ["lay_chart", "lay_glyph"]
+__all__ = ["lay_chart", "lay_glyph", "names_width"]
 
 _NAMES_PX = 165.0
 _LANE_GAP = 6.0
@@ -22,17 +22,24 @@ _CUT_DIGITS = 3
 _GREY = mix(INK, PAPER, share=0.35)
 
 
-def lay_chart(sheet: Drawing, chart: Chart) -> list[str]:
+def names_width(charts: Iterable[Chart]) -> float:
+    """How much room the names of lanes need in pixels; charts of one picture share it, so that their axes align."""
+    names = [name for chart in charts for name in (*(lane.name for lane in chart.lanes), Ruler(chart.axis, 0, 1).words)]
+    return min(max(map(width, names), default=0.0), _NAMES_PX)
+
+
+def lay_chart(sheet: Drawing, chart: Chart, names_px: float) -> list[str]:
     """Lay out a chart below what the sheet already holds.
 
     Args:
         sheet: takes the shapes.
         chart: what to lay out.
+        names_px: room for the names of its lanes.
 
     Returns:
         The key: what the numbers on its bars mean, if any bar had no room to say so itself.
     """
-    ruler = _ruler(sheet, chart)
+    ruler = Ruler(chart.axis, MARGIN + names_px + 3 * PAD, sheet.width - 2 * MARGIN)
     strips = place(chart, ruler)
     top = sheet.take(ROW if any(not mark.lane for mark in chart.marks) else 0)
     for number, strip in enumerate(strips):
@@ -49,12 +56,6 @@ def lay_glyph(sheet: Drawing, at: tuple[float, float], *, style: str) -> None:
     x, y = at
     corners = ((x, y - GLYPH), (x + GLYPH, y), (x, y + GLYPH), (x - GLYPH, y), (x, y - GLYPH))
     sheet.lines.append(Line(corners, INK, fill=look(style).fill))
-
-
-def _ruler(sheet: Drawing, chart: Chart) -> Ruler:
-    names = [lane.name for lane in chart.lanes] + [Ruler(chart.axis, 0, 1).words]
-    widest = min(max(map(width, names)), _NAMES_PX)
-    return Ruler(chart.axis, MARGIN + widest + 3 * PAD, sheet.width - 2 * MARGIN)
 
 
 def _lay_strip(sheet: Drawing, strip: Strip, ruler: Ruler, *, shaded: bool) -> None:

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from svmlab.units import MSEC, SEC, USEC, format_size
+from svmlab.units import GIB, KIB, MIB, MSEC, SEC, TIB, USEC
 from svmlab.views.lettering import width
 from svmlab.views.scene import Axis
 
@@ -17,8 +17,12 @@ __all__ = ["BREAK_PX", "Ruler"]
 
 BREAK_PX = 16.0
 _TICK_ROOM = 24.0
-_TIME_UNITS = (("s", SEC, 10 * SEC), ("ms", MSEC, 10 * MSEC), ("us", USEC, 0))
-"""Name, length in ns, and from which end of the axis on it is used."""
+_TICK_UNITS = {
+    "ns": (("s", SEC, 10 * SEC), ("ms", MSEC, 10 * MSEC), ("us", USEC, 0)),
+    "bytes": (("TiB", TIB, 2 * TIB), ("GiB", GIB, 2 * GIB), ("MiB", MIB, 2 * MIB), ("KiB", KIB, 0)),
+}
+"""For each unit of an axis the units of its ticks: name, size, and from which end of the axis on it is used."""
+_COUNTED = (("", 1, 0),)
 Floats = npt.NDArray[np.float64]
 
 
@@ -62,31 +66,30 @@ class Ruler:
         >>> Ruler(Axis(0, 900_000), 0, 700).text(12_500)
         '12.5'
         """
-        if self.axis.unit == "bytes":
-            return format_size(value)
-        return f"{value / self._factor():.3f}".rstrip("0").rstrip(".")
+        return f"{value / self._tick_unit()[1]:.3f}".rstrip("0").rstrip(".")
 
     @property
     def unit(self) -> str:
-        """The unit of the ticks; empty where they carry their own or count things."""
-        return self._time_unit()[0] if self.axis.unit == "ns" else ""
+        """The unit of the ticks; empty where they count things."""
+        return self._tick_unit()[0]
 
     @property
     def words(self) -> str:
         """What is measured, and in which unit."""
         return ", ".join(part for part in (self.axis.title, self.unit) if part)
 
-    def _factor(self) -> int:
-        return self._time_unit()[1] if self.axis.unit == "ns" else 1
-
-    def _time_unit(self) -> tuple[str, int, int]:
-        return next(unit for unit in _TIME_UNITS if self.axis.end >= unit[2])
+    def _tick_unit(self) -> tuple[str, int, int]:
+        return next(unit for unit in _TICK_UNITS.get(self.axis.unit, _COUNTED) if self.axis.end >= unit[2])
 
     def _step(self) -> int:
         """The smallest round step whose labels do not touch."""
-        room = width(self.text(self.axis.end)) + _TICK_ROOM
         candidates = (2**k for k in range(63)) if self.axis.unit != "ns" else _decimal_steps()
-        return next(step for step in candidates if step * self.scale >= room)
+        return next(step for step in candidates if step * self.scale >= self._widest(step) + _TICK_ROOM)
+
+    def _widest(self, step: int) -> float:
+        """The widest label of the last few multiples of a step: 3.75 needs more room than 4."""
+        last = self.axis.end // step
+        return max(width(self.text(step * number)) for number in range(last, max(last - 4, -1), -1))
 
     def _knots(self) -> tuple[list[int], list[float]]:
         knots: list[int] = []

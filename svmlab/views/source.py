@@ -9,8 +9,9 @@ from typing import Any
 from svmlab.errors import InputError
 from svmlab.log import Log
 from svmlab.uapi import SYSMEM
+from svmlab.units import GIB, KIB, MIB, TIB
 
-__all__ = ["Source", "at_place", "gpu_names", "place_name", "plural", "source_of"]
+__all__ = ["Source", "about", "at_place", "gpu_names", "place_name", "plural", "source_of"]
 
 
 def _plain_location(location: int) -> str:
@@ -64,6 +65,18 @@ def at_place(location: str) -> str:
     """
     known = {"cpu": "in RAM", "none": "absent", "swapped": "swapped out"}
     return known.get(location, f"on {location}")
+
+
+def about(nbytes: int) -> str:
+    """A size as a sentence says it: rounded to two decimals in the largest unit that is not above it.
+
+    >>> about(1 << 22), about(3 << 19), about((64 << 30) - 4096)
+    ('4 MiB', '1.5 MiB', '64 GiB')
+    """
+    for name, unit in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if round(nbytes / unit, 2) >= 1:
+            return f"{nbytes / unit:.2f}".rstrip("0").rstrip(".") + f" {name}"
+    return f"{nbytes} B"
 
 
 def plural(count: int, *, one: str, many: str = "") -> str:

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from svmlab.log import Log, Task
+from svmlab.scenario.runner import load_scenario, run
 from svmlab.svm.decision import Considered, Decision
+from svmlab.svm.process import Process
 from svmlab.uapi import MigrateTrigger, NotifierEvent, UnmapTrigger
 from svmlab.units import USEC
 from svmlab.views.decision import decision_path
@@ -236,6 +238,7 @@ LOGS: dict[str, Callable[[], Scribe]] = {
 }
 
 GOLDEN = Path(__file__).parent / "golden"
+SCENARIOS = Path(__file__).resolve().parents[3] / "data" / "scenarios"
 
 
 @pytest.fixture
@@ -248,6 +251,13 @@ def logs() -> SimpleNamespace:
 def scenes() -> dict[str, Scene]:
     """``all_scenes``, made once: scenes cannot change."""
     return all_scenes()
+
+
+@pytest.fixture(scope="session")
+def runs() -> dict[str, Process]:
+    """Processes at the end of three scenarios that are shipped; they are looked at and never go on."""
+    names = ("first-migration", "there-and-back", "first-gpu-fault")
+    return {name: run(load_scenario(SCENARIOS / f"{name}.toml")).process for name in names}
 
 
 @pytest.fixture

@@ -69,10 +69,13 @@ def test_ticks_are_round_lie_in_what_is_shown_and_carry_one_unit(scenes):
 
 def test_pages_and_bytes_are_ticked_in_powers_of_two():
     assert [text for _, text in Ruler(Axis(0, 1024, "pages"), 0, 500).ticks()][:3] == ["0", "128", "256"]
-    assert [text for _, text in Ruler(Axis(0, 4 << 20, "bytes"), 0, 500).ticks()] == [
-        "0 B",
-        "1 MiB",
-        "2 MiB",
-        "3 MiB",
-        "4 MiB",
-    ]
+    ruler = Ruler(Axis(0, 4 << 20, "bytes", "moved"), 0, 500)
+    assert [text for _, text in ruler.ticks()] == ["0", "0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"]
+    assert ruler.words == "moved, MiB"
+    assert Ruler(Axis(0, 64 << 30, "bytes"), 0, 500).unit == "GiB"
+
+
+def test_ticks_leave_room_for_the_widest_label_not_just_for_the_last():
+    texts = [text for _, text in Ruler(Axis(0, 4 << 20, "bytes"), 0, 380).ticks()]
+    assert texts == ["0", "0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"]
+    assert [text for _, text in Ruler(Axis(0, 4 << 20, "bytes"), 0, 270).ticks()] == ["0", "1", "2", "3", "4"]
