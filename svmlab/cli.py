@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from svmlab.bench.command import bench
+from svmlab.course.command import course
 from svmlab.errors import InputError, SvmError
 
 __all__ = ["main"]
@@ -249,3 +250,4 @@ def _write_outputs(result: Any, plot: Path | None, trace: Path | None, *, quiet:
 
 
 main.add_command(bench)
+main.add_command(course)

@@ -1,7 +1,7 @@
 """Build the course: ``python -m svmlab.course.build [--check] [NN ...]``.
 
 Each ``notebooks/source/NN_name.py`` becomes ``notebooks/NN_name.ipynb`` for the learner and
-``notebooks/solutions/NN_name.ipynb``, both executed.
+``notebooks/solutions/NN_name.ipynb``, both executed. A source without exercises makes the first alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from svmlab.course.difference import differences
-from svmlab.course.editions import EDITIONS, read_source
+from svmlab.course.editions import editions_of, read_source
 from svmlab.course.execution import execute
 from svmlab.errors import InputError, SvmError
 
@@ -33,7 +33,7 @@ def sources(notebooks: Path, chosen: Iterable[str] = ()) -> list[Path]:
     Raises:
         InputError: no source begins like one of ``chosen``.
     """
-    found = sorted((notebooks / "source").glob("[0-9A-Z]*_*.py"))
+    found = sorted((notebooks / "source").glob("[0-9a-zA-Z]*.py"))
     unknown = [name for name in chosen if not any(path.name.startswith(name) for path in found)]
     if unknown or not found:
         names = ", ".join(path.stem for path in found)
@@ -42,7 +42,7 @@ def sources(notebooks: Path, chosen: Iterable[str] = ()) -> list[Path]:
 
 
 def build(source: Path, notebooks: Path) -> Iterator[tuple[Path, Any]]:
-    """Make both notebooks of a source and run them where they are to be.
+    """Make the notebooks of a source and run them where they are to be.
 
     Args:
         source: a percent file.
@@ -55,7 +55,7 @@ def build(source: Path, notebooks: Path) -> Iterator[tuple[Path, Any]]:
         NotebookError: a cell fails.
     """
     read = read_source(source)
-    for edition in EDITIONS:
+    for edition in editions_of(read):
         path = edition.path(notebooks, source)
         path.parent.mkdir(exist_ok=True)
         notebook = edition.of(read)
@@ -84,7 +84,9 @@ def check(source: Path, notebooks: Path) -> list[str]:
 
 def strays(notebooks: Path) -> list[Path]:
     """Notebooks that no source makes."""
-    made = {edition.path(notebooks, source) for source in sources(notebooks) for edition in EDITIONS}
+    made = {
+        edition.path(notebooks, source) for source in sources(notebooks) for edition in editions_of(read_source(source))
+    }
     return [path for path in sorted({*notebooks.glob("*.ipynb"), *notebooks.glob("*/*.ipynb")}) if path not in made]
 
 

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 from svmlab.course import bank, state
 from svmlab.course.exercise import Exercise, Miss
+from svmlab.course.mishap import Mishap
 
 __all__ = ["check", "verdict"]
-
-
-class _Mishap:
-    """Catches whatever a learner's own code raises, to be told in words.
-
-    Their function may fail in any way there is, and a traceback through the course would teach them nothing. Nothing is
-    swallowed: ``check`` prints the message.
-    """
-
-    error: BaseException | None = None
-
-    def __enter__(self) -> _Mishap:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        self.error = error
-        return isinstance(error, Exception)
 
 
 def check(number: str, answer: Any) -> None:
@@ -57,7 +40,7 @@ def verdict(asked: Exercise, answer: Any) -> tuple[str, str]:
     if answer is ...:
         return "not tried", "not tried yet"
     tried, miss = 0, None
-    with _Mishap() as mishap:
+    with Mishap() as mishap:
         for miss in asked.judge(answer):
             tried += 1
             if miss:

@@ -1,6 +1,7 @@
 """From one percent source to the two notebooks it holds: the learner's, and the one with solutions.
 
 A cell tagged ``stub`` is only in the learner's notebook, one tagged ``solution`` only in the other; both have the rest.
+A source that asks for nothing, such as a gallery, has neither tag and makes one notebook.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EDITIONS", "Edition", "read_source"]
+__all__ = ["EDITIONS", "Edition", "editions_of", "read_source"]
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -61,6 +62,15 @@ def read_source(path: Path) -> Any:
     import jupytext
 
     return jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+
+
+def editions_of(source: Any) -> tuple[Edition, ...]:
+    """The notebooks that a source makes.
+
+    Args:
+        source: what ``read_source`` returned.
+    """
+    return EDITIONS if any(_OWN_TAGS.intersection(_tags(cell)) for cell in source.cells) else EDITIONS[:1]
 
 
 def _tags(cell: Any) -> list[str]:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-__all__ = ["Exercise", "Judge", "Miss", "Prediction", "Question"]
+__all__ = ["Exercise", "Judge", "Kind", "Miss", "Prediction", "Question"]
+
+
+class Kind(StrEnum):
+    """What an exercise asks for; the instructor's guide tells what each is good for."""
+
+    WARM_UP = "warm-up"
+    ORDER = "order the steps"
+    COMPLETE = "complete"
+    MODIFY = "modify"
+    WRITE = "write"
+    COUNTER_EXAMPLE = "counter-example"
+    BUG_HUNT = "bug hunt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +53,14 @@ class Exercise:
 
     Attributes:
         id: ``"00.1"``: notebook and number.
+        kind: what it asks for.
         asks: one sentence.
         judge: what tries an answer.
         hints: where to look, the idea, the shape with holes; a warm-up has none.
     """
 
     id: str
+    kind: Kind
     asks: str
     judge: Judge
     hints: tuple[str, ...] = ()

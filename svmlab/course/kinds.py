@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from svmlab.course.exercise import Judge, Miss
+from svmlab.course.mishap import attempt as tried
+from svmlab.errors import InputError
 
-__all__ = ["on_cases", "one_number", "order"]
+__all__ = ["bug_hunt", "counter_example", "function", "on_cases", "one_number", "order"]
 
 Case = TypeVar("Case")
 
@@ -84,9 +86,93 @@ def on_cases(cases: Iterable[Case], attempt: Callable[[Case, Any], Miss | None])
         cases: the smallest first.
         attempt: tries one, and tells what is wrong.
     """
-    tried = tuple(cases)
+    known = tuple(cases)
 
     def judge(answer: Any) -> Iterator[Miss | None]:
-        return (attempt(case, answer) for case in tried)
+        return (attempt(case, answer) for case in known)
+
+    return judge
+
+
+def function(
+    cases: Iterable[Case],
+    right: Callable[[Case], Any],
+    *,
+    rule: str | Callable[[Case], str],
+    show: Callable[[Any], str] = repr,
+    call: Callable[[Any, Case], Any] | None = None,
+) -> Judge:
+    """Judge a function that is to be written, completed or mended, by what it returns for every case.
+
+    Args:
+        cases: the smallest first; a tuple is passed as several arguments.
+        right: what should come out, asked of the model itself.
+        rule: why, the same for every case or told for one.
+        show: how a result is written.
+        call: how the function is called with a case, if not with its parts.
+    """
+
+    def attempt(case: Case, answer: Any) -> Miss | None:
+        if not callable(answer):
+            return Miss("your answer", repr(answer), "a function", "define it with def, and give its name to check")
+        mine, error = tried(lambda: call(answer, case) if call else answer(*_parts(case)))
+        expected = right(case)
+        if error is None and bool(mine == expected):
+            return None
+        yours = f"it stops with {type(error).__name__}: {error}" if error else show(mine)
+        return Miss(_given(case), yours, show(expected), rule if isinstance(rule, str) else rule(case))
+
+    return on_cases(cases, attempt)
+
+
+def _parts(case: Any) -> tuple[Any, ...]:
+    return case if isinstance(case, tuple) else (case,)
+
+
+def _given(case: Any) -> str:
+    # A named tuple that says in words what it is has a __str__ of its own.
+    own = isinstance(case, tuple) and hasattr(case, "_fields")
+    return str(case) if own else ", ".join(map(repr, _parts(case)))
+
+
+def counter_example(read: Callable[[Any], Case], holds: Callable[[Case], str | None], *, claim: str) -> Judge:
+    """Judge a case that is to show that a claim is false.
+
+    Args:
+        read: makes a case of an answer; raises InputError if it is none.
+        holds: tells what happens in the case if the claim holds there, None if it fails.
+        claim: what is claimed.
+    """
+
+    def judge(answer: Any) -> Iterator[Miss | None]:
+        try:
+            case = read(answer)
+        except InputError as error:
+            yield Miss(repr(answer), "no case of this kind", error.allowed or "a case", str(error))
+            return
+        happens = holds(case)
+        yield Miss(_given(case), happens, "a case in which the claim fails", f"the claim: {claim}") if happens else None
+
+    return judge
+
+
+def bug_hunt(line: int, witness: Judge, *, lines: Mapping[int, str]) -> Judge:
+    """Judge where a bug is, and a case that shows it: an answer is the number of a line and the case.
+
+    Args:
+        line: the number of the line that is wrong.
+        witness: judges the case, such as ``counter_example`` with the claim that the code is right.
+        lines: for each other line, why it is right.
+    """
+
+    def judge(answer: Any) -> Iterator[Miss | None]:
+        if not isinstance(answer, list | tuple) or len(answer) != 2:
+            yield Miss("your answer", repr(answer), "(line, case)", "a bug is a place and a case that shows it")
+            return
+        place, case = answer
+        yield from witness(case)
+        if place != line:
+            why = lines.get(place, f"the lines are {', '.join(map(str, sorted({line, *lines})))}")
+            yield Miss(f"line {place}", "the wrong line", "the line that the case goes wrong in", why)
 
     return judge

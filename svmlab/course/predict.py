@@ -10,7 +10,7 @@ from svmlab.course import bank, state
 from svmlab.course.exercise import Prediction, Question
 from svmlab.errors import InputError
 
-__all__ = ["Predicted", "compare", "predict"]
+__all__ = ["Predicted", "answered", "compare", "predict"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,12 +40,23 @@ def predict(number: str, **answers: Any) -> Predicted:
         InputError: no such prediction, question or answer.
     """
     asked = bank.prediction(number)
-    names = {question.name: question for question in asked.questions}
-    given = {name: _answer(names, name, value) for name, value in answers.items() if value is not ...}
+    given = answered(asked, answers)
     if given:
         state.keep("prediction", number, answers=given)
-    print("Recorded." if len(given) == len(names) else "Not predicted yet: put an answer in place of each ...")
+    print(
+        "Recorded." if len(given) == len(asked.questions) else "Not predicted yet: put an answer in place of each ..."
+    )
     return Predicted(asked, given)
+
+
+def answered(asked: Prediction, answers: Mapping[str, Any]) -> dict[str, str]:
+    """The answers among what was given, as the choices write them.
+
+    Raises:
+        InputError: no such question or answer.
+    """
+    names = {question.name: question for question in asked.questions}
+    return {name: _answer(names, name, value) for name, value in answers.items() if value is not ...}
 
 
 def _answer(questions: Mapping[str, Question], name: str, value: Any) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["VARIABLE", "Kept", "folder", "keep", "kept"]
+__all__ = ["DEFAULT", "VARIABLE", "Kept", "folder", "keep", "kept"]
 
 VARIABLE = "SVMLAB_STATE"
-"""The environment variable that names the folder; without it, it is ``.svmlab`` beside the notebook."""
+"""The environment variable that names the folder."""
+DEFAULT = ".svmlab"
+"""The folder without it, beside the notebook."""
 _FILE = "course.jsonl"
 
 
@@ -20,7 +22,7 @@ class Kept:
     """Everything that was kept.
 
     Attributes:
-        entries: what was done, in order; each has ``what`` (prediction, check, hint) and ``id``.
+        entries: what was done, in order; each has ``what`` (prediction, check, hint, survey) and ``id``.
         damaged: lines that could not be read.
     """
 
@@ -34,15 +36,15 @@ class Kept:
 
 def folder() -> Path:
     """Where it is kept."""
-    return Path(os.environ.get(VARIABLE) or ".svmlab")
+    return Path(os.environ.get(VARIABLE) or DEFAULT)
 
 
 def keep(what: str, number: str, **facts: Any) -> None:
     """Append one thing the learner did; no time and no name, so that nothing personal is stored.
 
     Args:
-        what: ``"prediction"``, ``"check"`` or ``"hint"``.
-        number: id of the exercise or prediction.
+        what: ``"prediction"``, ``"check"``, ``"hint"`` or ``"survey"``.
+        number: id of the exercise or prediction; of a survey, when it is answered.
         facts: what else is worth knowing; what JSON cannot hold is kept as text.
     """
     line = json.dumps({"what": what, "id": number, **facts}, default=repr)
@@ -55,9 +57,13 @@ def keep(what: str, number: str, **facts: Any) -> None:
         print(f"(not kept: {error.strerror}; let {VARIABLE} name a folder you can write)")
 
 
-def kept() -> Kept:
-    """Read everything that was kept."""
-    path = folder() / _FILE
+def kept(at: Path | None = None) -> Kept:
+    """Read everything that was kept.
+
+    Args:
+        at: a learner's folder; without it, the one of this process.
+    """
+    path = (at or folder()) / _FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     entries = [entry for line in lines if (entry := _entry(line)) is not None]
     return Kept(tuple(entries), len(lines) - len(entries))

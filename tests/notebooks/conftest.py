@@ -13,8 +13,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
-LEARNER = sorted(FOLDER.glob("*.ipynb"))
-SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
+ALL = sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("solutions/*.ipynb")])
+LESSON = re.compile(r"\d\d_|A_")
+"""How the name of a lesson begins; the others (a gallery, a survey) have exercises and a skeleton of no kind."""
+SOLUTIONS = [path for path in ALL if path.parent.name == "solutions"]
+LEARNER = [path for path in ALL if LESSON.match(path.name) and path not in SOLUTIONS]
 
 
 class Notebook:
@@ -62,8 +65,9 @@ def notebook(path: Path) -> Notebook:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``nb`` is each notebook, ``learners`` each of the learner's, ``solved`` each with solutions."""
-    for name, paths in (("nb", [*LEARNER, *SOLUTIONS]), ("learners", LEARNER), ("solved", SOLUTIONS)):
+    """``any_nb``: every notebook; ``nb``: lessons; ``learners``, ``solved``: one of their editions."""
+    kinds = (("any_nb", ALL), ("nb", [*LEARNER, *SOLUTIONS]), ("learners", LEARNER), ("solved", SOLUTIONS))
+    for name, paths in kinds:
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, [notebook(path) for path in paths], ids=list(_ids(paths)))
 

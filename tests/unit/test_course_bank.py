@@ -7,7 +7,7 @@ import pytest
 
 from svmlab.course import bank, check, hint
 from svmlab.course.check import verdict
-from svmlab.course.exercise import Exercise, Miss
+from svmlab.course.exercise import Exercise, Kind, Miss
 from svmlab.errors import InputError
 
 RIGHT = {
@@ -82,7 +82,8 @@ def test_an_untouched_stub_is_not_tried_yet(number: str, capsys):
 
 @pytest.mark.parametrize("asked", bank.exercises().values(), ids=lambda asked: asked.id)
 def test_an_exercise_has_three_hints_and_a_warm_up_none(asked: Exercise):
-    assert len(asked.hints) == (0 if ".w" in asked.id else 3)
+    assert len(asked.hints) == (0 if asked.kind is Kind.WARM_UP else 3)
+    assert (".w" in asked.id) == (asked.kind is Kind.WARM_UP)
 
 
 @pytest.mark.parametrize("number", bank.predictions())
@@ -103,7 +104,7 @@ def test_an_answer_that_raises_is_told_in_one_line():
         yield None
         answer()
 
-    asked = Exercise("99.1", "Call it.", judge)
+    asked = Exercise("99.1", Kind.WRITE, "Call it.", judge)
     found, text = verdict(asked, lambda: 1 / 0)
     assert found == "wrong"
     assert "case 2" in text
@@ -117,7 +118,7 @@ def test_a_function_that_is_not_written_yet_is_not_tried_yet():
     def stub():
         raise NotImplementedError
 
-    assert verdict(Exercise("99.1", "Write it.", judge), stub) == ("not tried", "not tried yet")
+    assert verdict(Exercise("99.1", Kind.WRITE, "Write it.", judge), stub) == ("not tried", "not tried yet")
 
 
 def test_the_first_case_that_is_missed_is_told():
@@ -126,7 +127,7 @@ def test_the_first_case_that_is_missed_is_told():
         yield Miss("the second case", "1", "2", "count")
         yield Miss("the third case", "1", "3", "count")
 
-    assert "the second case" in verdict(Exercise("99.1", "Count.", judge), 1)[1]
+    assert "the second case" in verdict(Exercise("99.1", Kind.WRITE, "Count.", judge), 1)[1]
 
 
 def test_hints_are_asked_for_by_level_and_print_the_same_each_time(capsys):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-from svmlab.course.exercise import Exercise, Miss, Prediction, Question
+from svmlab.course.exercise import Exercise, Kind, Miss, Prediction, Question
 from svmlab.course.kinds import on_cases, one_number, order
 from svmlab.errors import MemoryExceptionError, SvmError
 from svmlab.svm.buffer_view import Buffer
@@ -120,16 +120,19 @@ _STRANGERS = {"G": "with xnack off a GPU takes no page faults; nothing of a pref
 EXERCISES = (
     Exercise(
         "00.w1",
+        Kind.WARM_UP,
         "How many pages are 256 KiB?",
         one_number(64, of="256 KiB", rule="a page is 4096 bytes: divide"),
     ),
     Exercise(
         "00.w2",
+        Kind.WARM_UP,
         "Which page holds byte 0x5003?",
         one_number(5, of="byte 0x5003", rule="divide by 4096 and drop the rest: 0x5003 >> 12"),
     ),
     Exercise(
         "00.1",
+        Kind.ORDER,
         "Put the six steps of a migration in order.",
         order(
             dict(zip(_ORDER, STEPS, strict=True)),
@@ -144,6 +147,7 @@ EXERCISES = (
     ),
     Exercise(
         "00.2",
+        Kind.MODIFY,
         "Let gpu0 and the CPU both read, with no migration at all.",
         on_cases(_PLACES, _keeps_them_home),
         (
