@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from svmlab.views import pagemap as pagemap
     from svmlab.views import show as show
     from svmlab.views import timeline as timeline
+    from svmlab.views import topology as topology
 
 TABLE: dict[str, tuple[str, str]] = {
     "Process": ("svmlab.svm.process", "a process on a simulated machine: what you hold"),
@@ -33,6 +34,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "timeline": ("svmlab.views", "view: what happened when"),
     "pagemap": ("svmlab.views", "view: where pages are and who maps them"),
     "counters": ("svmlab.views", "view: bytes moved, time waited, events counted"),
+    "topology": ("svmlab.views", "view: the GPUs, hives and links of a machine"),
     "why": ("svmlab.trace.why", "the chain of causes of an event"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),

@@ -19,6 +19,8 @@ from svmlab.errors import InputError, SvmError
 
 __all__ = ["main"]
 
+_PICTURES = (".png", ".svg")
+
 
 class _Group(click.Group):
     """A group whose commands report what svmlab refuses in one line, with exit code 2."""
@@ -63,8 +65,9 @@ def main(ctx: click.Context, debug: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.toml", help="Also write the machine to a file.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw its hives and links.")
 @click.option("--list", "show_list", is_flag=True, help="List the machines that are shipped.")
-def machine(name: str | None, *, as_json: bool, save: Path | None, show_list: bool) -> None:
+def machine(name: str | None, *, as_json: bool, save: Path | None, plot: Path | None, show_list: bool) -> None:
     """Describe a machine: its GPUs, hives and links.
 
     NAME is a machine that is shipped (--list), a .toml file, or a KFD topology tree (folder or .tar.gz);
@@ -78,10 +81,22 @@ def machine(name: str | None, *, as_json: bool, save: Path | None, show_list: bo
     if show_list:
         click.echo(_shipped_machines())
         return
+    _check_output(plot, _PICTURES)
     found = _machine(name)
     if save is not None:
         save_machine(found, save)
     click.echo(json.dumps(machine_as_dict(found), indent=2) if as_json else describe_machine(found))
+    if plot is not None:
+        _draw_machine(found, plot, quiet=as_json)
+
+
+def _draw_machine(found: Any, plot: Path, *, quiet: bool) -> None:
+    from svmlab.views import describe, save, topology
+
+    scene = topology(found)
+    save(scene, plot)
+    if not quiet:
+        click.echo(f"\n{describe(scene)}\nthe topology is in {plot}")
 
 
 def _machine(name: str | None) -> Any:
@@ -214,11 +229,15 @@ def run(files: tuple[Path, ...], *, plot: Path | None, trace: Path | None, as_js
 def _check_outputs(files: tuple[Path, ...], plot: Path | None, trace: Path | None) -> None:
     if (plot or trace) and len(files) > 1:
         raise InputError("--plot and --trace of several scenarios", allowed="one scenario at a time")
-    for path, endings in ((plot, (".png", ".svg")), (trace, (".json",))):
-        if path is not None and path.suffix not in endings:
-            raise InputError(f"{path} to write", allowed="a name that ends in " + " or ".join(endings))
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+    _check_output(plot, _PICTURES)
+    _check_output(trace, (".json",))
+
+
+def _check_output(path: Path | None, endings: tuple[str, ...]) -> None:
+    if path is not None and path.suffix not in endings:
+        raise InputError(f"{path} to write", allowed="a name that ends in " + " or ".join(endings))
+    if path is not None and not path.absolute().parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
 
 
 def _tell_run(scenario: Any, result: Any, *, as_json: bool, brief: bool) -> None:

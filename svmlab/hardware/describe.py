@@ -10,7 +10,7 @@ from svmlab.hardware.machine import Machine
 from svmlab.hardware.parts import Gpu, Link, Wire
 from svmlab.units import GIB, PAGE_SIZE, format_size
 
-__all__ = ["describe_machine", "machine_as_dict", "table"]
+__all__ = ["capacity", "describe_machine", "hive_letter", "machine_as_dict", "rate", "table"]
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:
@@ -80,7 +80,7 @@ def _gpu_row(machine: Machine, gpu: Gpu) -> tuple[str, ...]:
         str(gpu.gpu_id),
         gpu.name,
         gpu.family,
-        _letter(hives.index(gpu.hive_id)) if gpu.hive_id else "-",
+        hive_letter(hives.index(gpu.hive_id)) if gpu.hive_id else "-",
         _size(gpu.device.vram),
         f"{gpu.sdma_engines}+{gpu.sdma_xgmi_engines}",
         "yes" if gpu.xnack_capable else "no",
@@ -90,11 +90,11 @@ def _gpu_row(machine: Machine, gpu: Gpu) -> tuple[str, ...]:
 
 def _host(machine: Machine, gpu: Gpu) -> str:
     link = machine.host_link(gpu.index)
-    return f"cpu{gpu.cpu}" + (f", {link.kind}, {_rate(link.wire.peak)}" if link else ", no link known")
+    return f"cpu{gpu.cpu}" + (f", {link.kind}, {rate(link.wire.peak)}" if link else ", no link known")
 
 
 def _hive_lines(machine: Machine) -> Iterable[str]:
-    rows = [(f"  {_letter(n)}", f"{hive:#x}", _members(who)) for n, (hive, who) in enumerate(machine.hives.items())]
+    rows = [(f"  {hive_letter(n)}", f"{hive:#x}", _members(who)) for n, (hive, who) in enumerate(machine.hives.items())]
     loners = [gpu.index for gpu in machine.gpus if not gpu.hive_id]
     if loners:
         rows.append(("  -", "no hive", _members(loners)))
@@ -121,7 +121,7 @@ def _order(group: tuple[tuple[str, Wire], int]) -> tuple[str, int, str]:
 
 
 def _link_row(ends: str, wire: Wire, count: int) -> tuple[str, ...]:
-    rates = (_rate(figure) for figure in (wire.peak, wire.forward, wire.backward))
+    rates = (rate(figure) for figure in (wire.peak, wire.forward, wire.backward))
     return (f"  {ends}", wire.kind, str(wire.weight), str(count), *rates)
 
 
@@ -165,8 +165,12 @@ def _count(machine: Machine) -> str:
     )
 
 
-def _letter(number: int) -> str:
-    """A for the first hive, B for the second, …; hives beyond Z get a number."""
+def hive_letter(number: int) -> str:
+    """A for the first hive, B for the second, …; hives beyond Z get a number.
+
+    >>> hive_letter(0), hive_letter(26)
+    ('A', '26')
+    """
     return chr(ord("A") + number) if number < 26 else str(number)
 
 
@@ -182,17 +186,24 @@ def _members(indices: Sequence[int]) -> str:
 
 
 def _size(size: Figure) -> str:
-    text = format_size(size.whole)
-    if text.endswith(" B") or len(text) > 9:
-        text = f"{size.whole / GIB:.2f} GiB"
-    return text + (" (assumed)" if size.evidence == "assumed" else "")
+    return capacity(size.whole) + (" (assumed)" if size.evidence == "assumed" else "")
+
+
+def capacity(nbytes: int) -> str:
+    """A size of memory in few digits; rounded where its exact value has many.
+
+    >>> capacity(64 << 30), capacity(67_155_521_536)
+    ('64 GiB', '62.54 GiB')
+    """
+    text = format_size(nbytes)
+    return f"{nbytes / GIB:.2f} GiB" if text.endswith(" B") or len(text) > 9 else text
 
 
 def _pages(pages: int) -> str:
     return f"{format_size(pages * PAGE_SIZE)} ({pages} pages)"
 
 
-def _rate(figure: Figure | None) -> str:
+def rate(figure: Figure | None) -> str:
     """Bandwidth in GB/s; a question mark for one nobody knows, ``~`` for one that is assumed."""
     if figure is None:
         return "?"

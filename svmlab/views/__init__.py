@@ -9,15 +9,17 @@ from svmlab.views.describe import alt_text, describe, table
 from svmlab.views.draw_svg import svg
 from svmlab.views.output import save, show
 from svmlab.views.pagemap import pagemap, pagemap_of, pages_of_runs
-from svmlab.views.scene import Axis, Bar, Cell, Chart, Lane, Mark, Row, Scene, Table, stack
+from svmlab.views.scene import Axis, Bar, Cell, Chart, Diagram, Lane, Mark, Row, Scene, Table, stack
 from svmlab.views.source import Source
 from svmlab.views.timeline import timeline
+from svmlab.views.topology import topology
 
 __all__ = [
     "Axis",
     "Bar",
     "Cell",
     "Chart",
+    "Diagram",
     "Lane",
     "Mark",
     "Row",
@@ -37,4 +39,5 @@ __all__ = [
     "svg",
     "table",
     "timeline",
+    "topology",
 ]

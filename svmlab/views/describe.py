@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from svmlab.units import format_size, format_time
-from svmlab.views.scene import Bar, Chart, Panel, Scene, Table
+from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
 from svmlab.views.tell import tell_any, tell_decision, tell_page_map
 from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
 from svmlab.views.tell_timeline import tell_timeline
+from svmlab.views.tell_topology import tell_topology
 
 __all__ = ["alt_text", "describe", "table"]
 
@@ -21,6 +22,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "bytes moved": tell_bytes_moved,
     "time waited": tell_time_waited,
     "counts": tell_counts,
+    "topology": tell_topology,
 }
 _Lines = list[tuple[str, ...]]
 
@@ -52,6 +54,8 @@ def table(scene: Scene) -> str:
 def _lines(panel: Panel) -> _Lines:
     if isinstance(panel, Table):
         return [panel.columns, *(tuple(cell.text for cell in row.cells) for row in panel.rows)]
+    if isinstance(panel, Diagram):
+        return [("one end", "other end", "link"), *((*wire.ends, wire.label) for wire in panel.wires)]
     return [("from", "lasts", "lane", "what"), *_chart_lines(panel)]
 
 

@@ -102,7 +102,8 @@ def _colours(sheet: Drawing) -> list[tuple[int, ...]]:
     for shown in looks:
         blends += [mix(shown.fill, shown.ink, share=share / 4) for share in (1, 2, 3)]
         blends += [shown.hatching, mix(shown.fill, shown.hatching, share=0.5), mix(shown.fill, _EDGE, share=0.5)]
-    fills = [*(shown.fill for shown in looks), *sorted({line.fill or INK for line in sheet.lines})]
+    blends += [mix(line.ink, PAPER, share=share / 3) for line in sheet.lines for share in (1, 2)]
+    fills = [*(shown.fill for shown in looks), *sorted({line.fill or line.ink for line in sheet.lines})]
     chosen = [channels(fill) for fill in fills]
     for blend in map(channels, [_EDGE, *blends]):
         if all(max(abs(a - b) for a, b in zip(blend, other, strict=True)) > _SAME for other in chosen):
@@ -158,9 +159,12 @@ def _add_lines(axes: Axes, lines: list[Line]) -> None:
     dashes: list[Any] = [(0, (4, 3)) if line.dashed else "solid" for line in strokes]
     glyphs = [line.points for line in areas]
     solids = PolyCollection(glyphs, facecolors=fills, edgecolors=INK, linewidths=0.75, zorder=5)
-    thin = LineCollection([line.points for line in strokes], colors=inks, linewidths=0.75, linestyles=dashes, zorder=5)
+    sizes = [line.width * _POINTS for line in strokes]
+    drawn = LineCollection(
+        [line.points for line in strokes], colors=inks, linewidths=sizes, linestyles=dashes, zorder=5
+    )
     axes.add_collection(solids, autolim=False)
-    axes.add_collection(thin, autolim=False)
+    axes.add_collection(drawn, autolim=False)
 
 
 def _add_word(axes: Axes, word: Word) -> None:

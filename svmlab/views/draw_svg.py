@@ -100,8 +100,9 @@ def _box(box: Box) -> str:
 
 def _line(line: Line) -> str:
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in line.points)
-    dash = ' stroke-dasharray="4 3"' if line.dashed else ""
-    return f'<polyline points="{points}" fill="{line.fill or "none"}" stroke="{line.ink}"{dash}/>'
+    dash = f' stroke-dasharray="{4 * line.width:g} {3 * line.width:g}"' if line.dashed else ""
+    size = f' stroke-width="{line.width:g}"' if line.width != 1 else ""
+    return f'<polyline points="{points}" fill="{line.fill or "none"}" stroke="{line.ink}"{size}{dash}/>'
 
 
 def _word(word: Word) -> str:

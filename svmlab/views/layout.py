@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from svmlab.views.layout_chart import lay_chart, lay_glyph, names_width
+from svmlab.views.layout_diagram import lay_diagram
 from svmlab.views.layout_table import lay_table
 from svmlab.views.lettering import TITLE_PX, shorten, width
-from svmlab.views.scene import Chart, Panel, Scene
+from svmlab.views.scene import Chart, Diagram, Panel, Scene
 from svmlab.views.sheet import MARGIN, ROW, Box, Drawing, Word
 from svmlab.views.style import INK, KINDS, LOCATIONS, Look, look
 
@@ -43,6 +44,8 @@ def _lay_panel(sheet: Drawing, panel: Panel, names_px: float) -> None:
         sheet.write((MARGIN, sheet.take(ROW + 2) + ROW / 2), shorten(panel.title, sheet.width / 1.3), bold=True)
     if isinstance(panel, Chart):
         _lay_key(sheet, lay_chart(sheet, panel, names_px))
+    elif isinstance(panel, Diagram):
+        lay_diagram(sheet, panel)
     else:
         lay_table(sheet, panel)
     sheet.take(4)

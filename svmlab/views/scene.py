@@ -2,7 +2,8 @@
 
 A scene holds values (nanoseconds, pages, bytes, names), never positions on paper. A *chart* is lanes along one axis
 with bars and marks; a timeline, a page map, a VRAM map and a bar chart are all charts that differ in unit and style.
-A *table* is rows of styled cells: policy tables, decision paths, numbered steps. Every renderer draws every scene.
+A *table* is rows of styled cells: policy tables, decision paths, numbered steps. A *diagram* is groups of things and
+the wires between them: a machine. Every renderer draws every scene.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ __all__ = [
     "Cell",
     "Chart",
     "Data",
+    "Diagram",
+    "Group",
     "Lane",
     "Mark",
+    "Node",
     "Panel",
     "Row",
     "Scene",
     "Table",
     "Value",
+    "Wire",
     "data",
     "stack",
 ]
@@ -185,7 +190,81 @@ class Table:
     kind: str = ""
 
 
-Panel = Chart | Table
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A thing in a diagram.
+
+    Attributes:
+        name: what wires refer to, and its first line.
+        style: a location or kind that ``style.look`` knows.
+        lines: what else it says.
+    """
+
+    name: str
+    style: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Things of a diagram that belong together, in one frame.
+
+    Attributes:
+        name: of the group.
+        nodes: its members, from left to right.
+        note: what holds for all of them, in a few words.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire(_Told):
+    """What connects two things of a diagram.
+
+    Attributes:
+        ends: names of the two nodes.
+        style: its kind, which ``style.look`` knows.
+        strength: how much it carries, in bytes per second; drawn as its width.
+        label: what it is and carries, in words.
+        data: the values behind it.
+    """
+
+    ends: tuple[str, str]
+    style: str
+    strength: int
+    label: str = ""
+    data: Data = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """Groups of things, and the wires between them.
+
+    Attributes:
+        hosts: what stands above the groups; each is wired to members of them.
+        groups: from left to right.
+        wires: between a host and a member, or between two members of one group.
+        notes: sentences that stand below.
+        title, kind: as a chart's.
+    """
+
+    hosts: tuple[Node, ...]
+    groups: tuple[Group, ...]
+    wires: tuple[Wire, ...] = ()
+    notes: tuple[str, ...] = ()
+    title: str = ""
+    kind: str = ""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The members of all groups, from left to right."""
+        return [node for group in self.groups for node in group.nodes]
+
+
+Panel = Chart | Table | Diagram
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +323,7 @@ def _framed(mine: Panel, theirs: Panel) -> Panel:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         shown = {field.name: getattr(value, field.name) for field in fields(value) if _differs(value, field)}
-        tag = {"panel": type(value).__name__.lower()} if isinstance(value, Chart | Table) else {}
+        tag = {"panel": type(value).__name__.lower()} if isinstance(value, Panel) else {}
         return tag | {name: dict(held) if name == "data" else _plain(held) for name, held in shown.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

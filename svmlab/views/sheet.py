@@ -30,12 +30,13 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line through some points; ``fill`` makes it an area."""
+    """A line of ``width`` pixels through some points; ``fill`` makes it an area."""
 
     points: tuple[tuple[float, float], ...]
     ink: str = INK
     dashed: bool = False
     fill: str = ""
+    width: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

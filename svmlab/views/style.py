@@ -15,6 +15,7 @@ __all__ = [
     "KINDS",
     "LOCATIONS",
     "PAPER",
+    "WIRES",
     "Look",
     "channels",
     "contrast",
@@ -96,6 +97,14 @@ KINDS = {
 }
 """Looks of what happens on a timeline; the last seven are mostly marks."""
 
+WIRES = {
+    "xgmi": Look("xGMI", "#542788"),
+    "pcie": Look("PCIe", "#8c4a00", dashed=True),
+    "hypertransport": Look("HyperTransport", "#3d3d3d", dashed=True),
+    "other": Look("other link", "#3d3d3d", dashed=True),
+}
+"""Looks of links: a solid line is one over which a GPU reaches memory coherently."""
+
 _PLAIN = Look("", PAPER)
 _PAPERS = {"lit": "#d9e6f5", "pale": "#f4f4f4", "band": "#f4f4f4", "head": "#e4e4e4"}
 _ROWS = {style: Look("", fill) for style, fill in _PAPERS.items()}
@@ -103,7 +112,7 @@ _ROWS = {style: Look("", fill) for style, fill in _PAPERS.items()}
 
 def look(style: str) -> Look:
     """The look of a style, a location or a kind; plain paper for an unknown one."""
-    found = KINDS.get(style) or _ROWS.get(style) or LOCATIONS.get(style)
+    found = KINDS.get(style) or _ROWS.get(style) or LOCATIONS.get(style) or WIRES.get(style)
     return found or (location_look(style) if _LOCATION.fullmatch(style) else _PLAIN)
 
 

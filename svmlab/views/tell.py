@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from svmlab.views.scene import Bar, Chart, Panel, Table
+from svmlab.views.scene import Bar, Chart, Diagram, Panel, Table
 from svmlab.views.source import at_place, plural
 
 __all__ = ["listed", "tell_any", "tell_decision", "tell_page_map"]
@@ -27,6 +27,8 @@ def tell_any(panel: Panel, title: str) -> list[str]:
     """Count the parts of a panel."""
     if isinstance(panel, Table):
         return [f"{title}: a table of {len(panel.rows)} rows."]
+    if isinstance(panel, Diagram):
+        return [f"{title}: {plural(len(panel.nodes), one='part')} and {plural(len(panel.wires), one='link')}."]
     return [f"{title}: {len(panel.bars)} bars in {len(panel.lanes)} lanes."]
 
 

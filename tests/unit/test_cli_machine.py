@@ -165,3 +165,20 @@ def test_the_version_is_that_of_the_package():
     except ModuleNotFoundError:
         pytest.skip("svmlab is not installed here")
     assert installed in svmlab("--version").stdout
+
+
+def test_the_topology_can_be_drawn(tmp_path: Path):
+    told = svmlab("machine", "toy", "--plot", str(tmp_path / "toy.svg"))
+    assert told.exit_code == 0
+    assert told.stdout.endswith(f"beyond it pages go through RAM.\nthe topology is in {tmp_path / 'toy.svg'}\n")
+    assert "<desc>toy has 3 GPUs" in (tmp_path / "toy.svg").read_text(encoding="utf-8")
+
+
+def test_json_beside_a_picture_stays_json(tmp_path: Path):
+    assert json.loads(svmlab("machine", "toy", "--json", "--plot", str(tmp_path / "a.png")).stdout)["name"] == "toy"
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_of_an_unknown_kind_or_place_is_refused(tmp_path: Path):
+    assert ".png or .svg" in refused("machine", "toy", "--plot", str(tmp_path / "toy.gif"))
+    assert "mkdir -p" in refused("machine", "toy", "--plot", str(tmp_path / "none" / "toy.png"))

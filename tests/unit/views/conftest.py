@@ -21,6 +21,7 @@ from svmlab.units import USEC
 from svmlab.views.decision import decision_path
 from svmlab.views.pagemap import pagemap_of
 from svmlab.views.scene import Scene, stack
+from svmlab.views.sheet import Drawing, Word
 from svmlab.views.source import Source
 from svmlab.views.timeline import timeline
 
@@ -272,3 +273,40 @@ def matches_golden() -> Callable[[Scene, str], None]:
         assert scene.to_dict() == json.loads(path.read_text(encoding="utf-8"))
 
     return compare
+
+
+ASCENT, DESCENT = 0.74, 0.21
+"""Of a letter, in font sizes."""
+
+
+def box(word: Word) -> tuple[float, float, float, float]:
+    """The box around a word: left, top, right, bottom."""
+    return (word.x, word.y - ASCENT * word.size, word.x + word.width, word.y + DESCENT * word.size)
+
+
+def collisions(words: list[Word]) -> list[tuple[str, str]]:
+    """Pairs of words whose boxes overlap by more than rounding."""
+    ordered = sorted((box(word), word.text) for word in words)
+    return [
+        (text, other)
+        for at, (a, text) in enumerate(ordered)
+        for b, other in ordered[at + 1 :]
+        if b[0] < a[2] - 0.5 and a[1] < b[3] - 0.5 and b[1] < a[3] - 0.5
+    ]
+
+
+@pytest.fixture(scope="session")
+def check_sheet() -> Callable[[Drawing], None]:
+    """Demand that no text of a drawing collides or leaves the paper."""
+
+    def check(sheet: Drawing) -> None:
+        assert collisions(sheet.words) == []
+        boxes = {word.text: box(word) for word in sheet.words}
+        outside = {
+            text: (left, top, right, bottom)
+            for text, (left, top, right, bottom) in boxes.items()
+            if left < 0 or right > sheet.width + 1 or top < 0 or bottom > sheet.height
+        }
+        assert outside == {}
+
+    return check

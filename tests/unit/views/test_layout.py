@@ -8,38 +8,13 @@ from svmlab.views.layout import lay_out
 from svmlab.views.lettering import BODY_PX, shorten, width, wrap
 from svmlab.views.scene import Axis, Bar, Cell, Chart, Lane, Mark, Row, Scene, Table
 
-ASCENT, DESCENT = 0.74, 0.21
 NAMES = ("first", "pending", "back", "busy", "faults", "empty", "map", "decision", "widget")
-
-
-def box(word):
-    return (word.x, word.y - ASCENT * word.size, word.x + word.width, word.y + DESCENT * word.size)
-
-
-def collisions(boxes):
-    """Pairs of boxes that overlap by more than rounding."""
-    ordered = sorted(boxes)
-    return [
-        (a, b)
-        for at, a in enumerate(ordered)
-        for b in ordered[at + 1 :]
-        if b[0] < a[2] - 0.5 and a[1] < b[3] - 0.5 and b[1] < a[3] - 0.5
-    ]
-
-
-def check(sheet):
-    boxes = [box(word) for word in sheet.words]
-    assert collisions(boxes) == []
-    assert all(
-        left >= 0 and right <= sheet.width + 1 and top >= 0 and bottom <= sheet.height
-        for left, top, right, bottom in boxes
-    )
 
 
 @pytest.mark.parametrize("width_px", [500, 700, 1100])
 @pytest.mark.parametrize("name", NAMES)
-def test_no_text_collides_or_leaves_the_paper(name, width_px, scenes):
-    check(lay_out(scenes[name], width_px))
+def test_no_text_collides_or_leaves_the_paper(name, width_px, scenes, check_sheet):
+    check_sheet(lay_out(scenes[name], width_px))
 
 
 TEXT = st.text(st.sampled_from("abc WM1"), max_size=25)
@@ -53,17 +28,17 @@ MARKS = st.builds(Mark, st.sampled_from(["a", "b", "c", ""]), st.integers(0, 10*
 
 @settings(max_examples=60)
 @given(st.lists(BARS, max_size=30), st.lists(MARKS, max_size=8), st.booleans())
-def test_no_text_collides_in_any_chart(bars, marks, broken):
+def test_no_text_collides_in_any_chart(check_sheet, bars, marks, broken):
     axis = Axis(0, 1_200_000, "ns", "time", ((300_000, 700_000),) if broken else ())
     chart = Chart(axis, tuple(map(Lane, "abc")), tuple(bars), tuple(marks))
-    check(lay_out(Scene("any", "any chart", (chart,))))
+    check_sheet(lay_out(Scene("any", "any chart", (chart,))))
 
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(TEXT, TEXT, st.text(st.sampled_from("abc de"), max_size=300)), min_size=1, max_size=6))
-def test_no_text_collides_in_any_table(rows):
+def test_no_text_collides_in_any_table(check_sheet, rows):
     table = Table(("one", "two", "three"), tuple(Row(tuple(map(Cell, row)), "lit") for row in rows))
-    check(lay_out(Scene("any", "any table", (table,))))
+    check_sheet(lay_out(Scene("any", "any table", (table,))))
 
 
 def test_all_text_is_at_least_eleven_points(scenes):
