@@ -102,6 +102,7 @@ class Costs:
     tlb_flush_heavy_ns: int
     tlb_flush_light_ns: int
     gpu_fault_ns: int
+    duplicate_fault_ns: int
     gpu_access_page_ns: int
 
     constants: Mapping[str, Constant] = field(repr=False, compare=False)

@@ -14,7 +14,7 @@ from svmlab.hardware.memory import Pfns
 from svmlab.hardware.page_column import PageColumn
 from svmlab.hardware.world import Blocking, World
 
-__all__ = ["GpuEntries", "ProcessDevice", "PteFlag", "Touching"]
+__all__ = ["GpuEntries", "ProcessDevice", "PteFlag", "RawFault", "Touching"]
 
 
 class PteFlag(IntFlag):
@@ -60,6 +60,25 @@ class Touching:
             self.done = due
 
 
+@dataclass(slots=True, eq=False)
+class RawFault:
+    """What a GPU reports of an access that found no entry; the driver may be slow to read it.
+
+    Attributes:
+        page: the page.
+        write: whether it was a store.
+        raised_ns: when the GPU reported it.
+        count: how many waves reported the same at once.
+        entered_ns: when the driver began to serve it.
+    """
+
+    page: int
+    write: bool
+    raised_ns: int
+    count: int = 1
+    entered_ns: int = 0
+
+
 class ProcessDevice:
     """One GPU opened by one process (struct kfd_process_device).
 
@@ -70,6 +89,7 @@ class ProcessDevice:
         evictions: how many times its queues were stopped and not resumed yet; they run at 0.
         queues: ids of its user queues, oldest first.
         dead: a memory exception has killed its queues for good.
+        checkpoint_ns: faults reported up to then may be about memory that a munmap took away (checkpoint_ts).
     """
 
     def __init__(self, world: World, gpu: int) -> None:
@@ -79,6 +99,7 @@ class ProcessDevice:
         self.evictions = 0
         self.queues: list[int] = []
         self.dead = False
+        self.checkpoint_ns = -1
         self._next_queue = 1
         self._touching: list[Touching] = []
         self._interrupt = world.event()

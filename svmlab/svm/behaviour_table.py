@@ -213,6 +213,10 @@ _TABLE = (
         ("fatal", "P18", "It is a memory exception, as with xnack off."),
         ("served", "L", "The driver serves the fault."),
     ), ("fatal", "served", "served")),
+    _slot("stale_faults", "What of a GPU fault that was reported before a munmap and is read after it?", (
+        ("fatal", "P22", "It counts: nothing is mapped there any more, which is fatal."),
+        ("by-timestamp", "L", "It is dropped: munmap notes the time, and what was reported before is stale."),
+    ), ("fatal", "by-timestamp", "by-timestamp")),
     _slot("compare_attributes", "When does a range count as unchanged by set_attr?", (
         ("scratch", "P04, X30", "When prefetch, flags and granularity equal the request's; a missing one counts as 0."),
         ("each", "L", "When every attribute of the request holds already; a prefetch never does."),

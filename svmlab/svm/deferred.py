@@ -29,10 +29,11 @@ __all__ = ["add_child", "flush", "flush_and_lock", "queue", "remove_range", "unm
 def unmap_from_cpu(driver: Driver, range_: Range, span: tuple[int, int]) -> Blocking[None]:
     """A munmap reached a range: unmap the part from the GPUs now, cut it off, and leave the rest to the worker.
 
-    1. find out whether the whole range goes
-    2. unmap the interval from the GPUs
-    3. cut it out of each child and of the range
-    4. queue the range
+    1. note the time: a fault that a GPU reported before is stale
+    2. find out whether the whole range goes
+    3. unmap the interval from the GPUs
+    4. cut it out of each child and of the range
+    5. queue the range
 
     The caller holds the range's lock.
 
@@ -42,6 +43,8 @@ def unmap_from_cpu(driver: Driver, range_: Range, span: tuple[int, int]) -> Bloc
     Slots: unmap_scope
     Kernel: svm_range_unmap_from_cpu (kfd_svm.c)
     """
+    for device in driver.devices:
+        device.checkpoint_ns = driver.now
     covers_all = span[0] <= range_.start and span[1] >= range_.last
     yield from driver.behaviour.unmap_scope(driver, range_, span)
     for part in (*range_.children, range_):

@@ -7,7 +7,7 @@ import errno
 import numpy as np
 
 from svmlab.errors import DriverError
-from svmlab.hardware.gpu import ProcessDevice
+from svmlab.hardware.gpu import ProcessDevice, RawFault
 from svmlab.hardware.world import Blocking
 from svmlab.mm.vma import VmaKind
 from svmlab.svm import attributes
@@ -19,46 +19,88 @@ from svmlab.svm.mapping import Target, validate_and_map
 from svmlab.svm.migrate_piece import Journey
 from svmlab.svm.migration import to_vram, vram_to_ram
 from svmlab.svm.policy import restore_location
-from svmlab.svm.ranges import Range
+from svmlab.svm.ranges import DeferredOp, Range
 from svmlab.svm.registration import register
 from svmlab.uapi import SYSMEM, MigrateTrigger
 
 __all__ = ["serve_gpu_fault"]
 
 _UNREGISTERED_PAGES = 512
+_ABOUT_TO_CHANGE = (DeferredOp.UNMAP_RANGE, DeferredOp.ADD_RANGE)
 
 
 @option("gpu_fault", "served")
-def serve_gpu_fault(driver: Driver, device: ProcessDevice, page: int, *, write: bool) -> Blocking[None]:
+def serve_gpu_fault(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[None]:
     """Serve one retry fault, or drop it and let the GPU fault again; what cannot be served is fatal.
 
-    1. find the range, or make one
-    2. drop the fault if the range was mapped less than 2 ms ago
-    3. check that the VMA allows the access
-    4. decide the best location
-    5. move the granularity block there
-    6. map the block to the faulting GPU
+    1. drop it if its process has gone; with xnack off it cannot be served
+    2. take mmap_lock for reading and the svms lock
+    3. drop it if it is stale
+    4. find the range; if there is none, take mmap_lock for writing, look again and make one
+    5. take the range's migrate_mutex and restore the block of the page
+    6. after EAGAIN the GPU tries again; every other error is fatal
 
     Raises:
         MemoryExceptionError: there is no memory, no access, or the VMA forbids it.
 
+    Slots: stale_faults
     Kernel: svm_range_restore_pages (kfd_svm.c)
     """
-    arrived = driver.now
+    fault.entered_ns = driver.now
     try:
-        with (yield from driver.mm.mmap_lock.write()) as mapping_lock, (yield from driver.svms.lock.held()):
-            range_ = driver.svms.at(page) or _new_range(driver, page)
-            mapping_lock.downgrade()
-            parent = driver.svms.parent_of(range_)
-            with (yield from parent.migrate_mutex(driver.world).held()):
-                yield from _restore(driver, device, range_, (page, write, arrived))
+        if driver.exited:
+            _drop(driver, device, fault, "its process has gone")
+        elif not driver.xnack:
+            raise DriverError(errno.EFAULT, "with xnack off no fault is retried")
+        elif not (yield from _serve(driver, device, fault, make=False)):
+            yield from _serve(driver, device, fault, make=True)
     except DriverError as error:
         if error.errno != errno.EAGAIN:
-            memory_exception(driver, device, page, write=write)
+            memory_exception(driver, device, fault.page, write=fault.write)
+
+
+def _serve(driver: Driver, device: ProcessDevice, fault: RawFault, *, make: bool) -> Blocking[bool]:
+    """Take the locks and serve the fault; returns false if there is no range and none may be made."""
+    mmap_lock = driver.mm.mmap_lock
+    with (yield from mmap_lock.write() if make else mmap_lock.read()) as mapping, (yield from driver.svms.lock.held()):
+        if driver.behaviour.stale_faults(device, fault):
+            _drop(driver, device, fault, "it was reported before a munmap")
+            return True
+        range_ = driver.svms.at(fault.page)
+        if range_ is None:
+            if not make:
+                return False
+            range_ = _new_range(driver, fault.page)
+        if make:
+            mapping.downgrade()
+        parent = driver.svms.parent_of(range_)
+        with (yield from parent.migrate_mutex(driver.world).held()):
+            if because := _needless(driver, range_, fault):
+                _drop(driver, device, fault, because)
+            else:
+                yield from _restore(driver, device, range_, fault)
+    return True
+
+
+@option("stale_faults", "fatal")
+def _never_stale(device: ProcessDevice, fault: RawFault) -> bool:
+    return False
+
+
+@option("stale_faults", "by-timestamp")
+def _reported_before_a_munmap(device: ProcessDevice, fault: RawFault) -> bool:
+    """The first fault that is younger than the last munmap tells that all older ones have been read."""
+    if fault.raised_ns <= device.checkpoint_ns:
+        return True
+    device.checkpoint_ns = -1
+    return False
 
 
 def _new_range(driver: Driver, page: int) -> Range:
     """Memory nobody registered: a default range over the 2 MiB block, clipped to the VMA and its neighbours.
+
+    Raises:
+        DriverError: EFAULT, there is no ordinary memory.
 
     Kernel: svm_range_create_unregistered_range (kfd_svm.c)
     """
@@ -67,11 +109,11 @@ def _new_range(driver: Driver, page: int) -> Range:
         raise DriverError(errno.EFAULT, f"page {page:#x} is not ordinary mapped memory")
     block = page // _UNREGISTERED_PAGES * _UNREGISTERED_PAGES
     start, last = max(block, vma.start), min(block + _UNREGISTERED_PAGES - 1, vma.last)
-    for other in driver.svms.overlapping(start, last):
-        if other.last < page:
-            start = max(start, other.last + 1)
-        elif other.start > page:
-            last = min(last, other.start - 1)
+    for other in driver.svms.registered(start, last):
+        if other.node_last < page:
+            start = max(start, other.node_last + 1)
+        elif other.node_start > page:
+            last = min(last, other.node_start - 1)
     fresh = attributes.new_range(driver, start, last)
     if vma.kind in (VmaKind.HEAP, VmaKind.STACK):
         fresh.preferred_loc = SYSMEM
@@ -81,31 +123,66 @@ def _new_range(driver: Driver, page: int) -> Range:
     return fresh
 
 
-def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: tuple[int, bool, int]) -> Blocking[None]:
-    page, write, arrived = fault
-    if arrived < range_.validated_ns + driver.costs.retry_fault_window_ns:
-        _drop(driver, device, page, write=write, because="the range was mapped less than 2 ms ago")
-        return
-    vma = driver.mm.vma_at(page)
-    if vma is None:
-        _drop(driver, device, page, write=write, because="nothing is mapped there any more")
-        return
-    if not vma.allows(write=False) or not vma.allows(write=write):
-        raise DriverError(errno.EPERM, f"{vma.name or 'the mapping'} forbids the access")
-    best = restore_location(driver.situation(range_), device.gpu)
+def _needless(driver: Driver, range_: Range, fault: RawFault) -> str:
+    """Why a fault need not be served now, in words; empty if it must be."""
+    linked = range_.queued or range_.children or range_.node_start < 0
+    if linked and range_.op in _ABOUT_TO_CHANGE:
+        return "deferred work is about to change the range"
+    if fault.entered_ns < range_.validated_ns + driver.costs.retry_fault_window_ns:
+        return "the range was mapped less than 2 ms ago"
+    if driver.mm.vma_at(fault.page) is None:
+        return "nothing is mapped there any more"
+    return ""
+
+
+def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFault) -> Blocking[None]:
+    """Bring the block of a page where it should be and map it to the GPU that faulted.
+
+    1. check that the VMA allows the access
+    2. decide the best location
+    3. move the granularity block there
+    4. map the block to the faulting GPU, and to no other
+
+    Raises:
+        DriverError: EPERM, the VMA forbids it; EACCES, the GPU has no access; EAGAIN, the pages changed meanwhile;
+            what the way home failed with.
+    """
+    page, gpu = fault.page, device.gpu
+    _check_access(driver, page, write=fault.write)
+    best = restore_location(driver.situation(range_), gpu)
     if best.location is None:
         raise DriverError(errno.EACCES, best.because)
-    start = driver.emit("page_fault_start", page, page, gpu=device.gpu, write=int(write), time_ns=arrived)
-    with driver.log.because(start):
-        driver.say("decision", best.because, range_.start, range_.last, location=best.location)
-        first, last = block_of(range_, page)
-        moved = yield from _move(driver, range_, Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last))
-        yield from validate_and_map(driver, range_, Target(first, last, 1 << device.gpu))
-    driver.emit("page_fault_end", page, page, gpu=device.gpu, migrated=int(moved), cause=start)
+    start = driver.emit("page_fault_start", page, page, gpu=gpu, write=int(fault.write), time_ns=fault.entered_ns)
+    moved, failed = False, 0
+    try:
+        with driver.log.because(start):
+            driver.say("decision", best.because, range_.start, range_.last, location=best.location)
+            first, last = block_of(range_, page)
+            moved = yield from _move(driver, range_, Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last))
+            yield from validate_and_map(driver, range_, Target(first, last, 1 << gpu))
+    except DriverError as error:
+        failed = error.errno
+        raise
+    finally:
+        driver.emit("page_fault_end", page, page, gpu=gpu, migrated=int(moved), error=failed, cause=start)
+
+
+def _check_access(driver: Driver, page: int, *, write: bool) -> None:
+    """Refuse what the CPU may not do either (svm_fault_allowed)."""
+    vma = driver.mm.vma_at(page)
+    if vma is None or not vma.allows(write=False) or not vma.allows(write=write):
+        raise DriverError(errno.EPERM, f"the mapping of page {page:#x} forbids the access")
 
 
 def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
-    """Move the block to where it should be; VRAM that cannot be had is no error, the block is mapped in RAM then."""
+    """Move the block to where it should be; VRAM that cannot be had is no error: the block is mapped where it is then.
+
+    Returns:
+        Whether it was moved.
+
+    Raises:
+        DriverError: what the way home failed with.
+    """
     if journey.target == SYSMEM == range_.actual_loc:
         return False
     if journey.target == SYSMEM:
@@ -116,26 +193,21 @@ def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
     try:
         yield from to_vram(driver, range_, journey)
     except DriverError as error:
-        driver.say(
-            "driver_fallback",
-            "VRAM cannot be had: the block is mapped where it is",
-            range_.start,
-            range_.last,
-            error=error.errno,
-        )
+        because = "VRAM cannot be had: the block is mapped where it is"
+        driver.say("driver_fallback", because, range_.start, range_.last, error=error.errno)
         if range_.actual_loc not in (SYSMEM, journey.target):
             yield from vram_to_ram(driver, range_, journey)
         return False
     return True
 
 
-def _drop(driver: Driver, device: ProcessDevice, page: int, *, write: bool, because: str) -> None:
-    driver.say("page_fault_dropped", because, page, page, gpu=device.gpu, write=int(write))
-
-
 def _ram_pages(driver: Driver, journey: Journey) -> bool:
     """Whether some page of the block is not in VRAM."""
-    if journey.start is None or journey.last is None:
-        return True
-    blocks = driver.mm.table.blocks(journey.start, journey.last)
+    start, last = journey.start or 0, journey.last or 0
+    blocks = driver.mm.table.blocks(start, last)
     return any(not np.all(driver.memory.is_device(entries >> 2)) for _, entries in blocks)
+
+
+def _drop(driver: Driver, device: ProcessDevice, fault: RawFault, because: str) -> None:
+    page, write = fault.page, int(fault.write)
+    driver.say("page_fault_dropped", because, page, page, gpu=device.gpu, write=write, count=fault.count)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from svmlab.errors import MemoryExceptionError
-from svmlab.hardware.gpu import ProcessDevice, PteFlag, Touching
+from svmlab.hardware.gpu import ProcessDevice, PteFlag, RawFault, Touching
 from svmlab.hardware.world import Blocking
 from svmlab.mm.access import Bytes, read_frames, write_frames
 from svmlab.mm.span import Span
@@ -18,7 +18,7 @@ from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver
 from svmlab.units import PAGE_SIZE
 
-__all__ = ["gpu_copy", "gpu_read", "gpu_write", "memory_exception"]
+__all__ = ["gpu_copy", "gpu_read", "gpu_touch", "gpu_write", "memory_exception"]
 
 _COPY_PAGES = 512
 
@@ -73,13 +73,35 @@ def gpu_copy(driver: Driver, device: ProcessDevice, source: Span, target: Span) 
         done += size
 
 
+def gpu_touch(driver: Driver, device: ProcessDevice, span: Span, *, write: bool, waves: int) -> Blocking[None]:
+    """Touch the pages of a span with many waves at once.
+
+    The waves go side by side, as those of a kernel do in which neighbours touch neighbouring bytes: where the page
+    table allows nothing, every one of them reports a fault.
+
+    Args:
+        driver, device: who touches.
+        span: which pages.
+        write: for stores.
+        waves: how many; 1 or more.
+
+    Raises:
+        MemoryExceptionError: as for reading and writing.
+    """
+
+    def move(first: int, last: int) -> None:
+        """No byte is looked at."""
+
+    yield from _run(driver, device, span, move, write=write, waves=waves)
+
+
 def _part(span: Span, first: int, last: int) -> Span:
     start = max(span.address, first * PAGE_SIZE)
     return Span(start, min(span.address + span.nbytes, (last + 1) * PAGE_SIZE) - start)
 
 
 def _run(
-    driver: Driver, device: ProcessDevice, span: Span, move: Callable[[int, int], None], *, write: bool
+    driver: Driver, device: ProcessDevice, span: Span, move: Callable[[int, int], None], *, write: bool, waves: int = 1
 ) -> Blocking[None]:
     """Touch the pages of a span in ascending order.
 
@@ -96,28 +118,46 @@ def _run(
             yield from device.until_running()
             ready = device.accessible(page, span.last, write=write)
             if not ready:
-                yield from _fault(driver, device, page, write=write)
+                yield from _fault(driver, device, RawFault(page, write, driver.now, waves))
                 continue
             touching = Touching(page, ready, driver.costs.gpu_access_page_ns, driver.now, move)
             page += yield from device.touch(touching)
     driver.emit("gpu_work_end", span.start, span.last, gpu=device.gpu, queue=queue, cause=start)
 
 
-def _fault(driver: Driver, device: ProcessDevice, page: int, *, write: bool) -> Blocking[None]:
-    """An access the page table does not allow: fatal with xnack off, up to the driver with xnack on."""
+def _fault(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[None]:
+    """An access the page table does not allow: fatal with xnack off, up to the driver with xnack on.
+
+    One report of a fault is served; those of other waves wait in the interrupt ring.
+    """
     yield driver.world.delay(driver.costs.gpu_fault_ns)
+    page, write = fault.page, fault.write
     if device.accessible(page, page, write=write) or not device.running:
         return
     forbidden = bool(device.flags.at(page) & PteFlag.VALID)
     if forbidden or not driver.xnack:
         # only a missing entry is retried: what an entry forbids is a permission fault in both modes
         memory_exception(driver, device, page, write=write)
-    yield from driver.behaviour.gpu_fault(driver, device, page, write=write)
+    if fault.count > 1:
+        others = RawFault(page, write, fault.raised_ns, fault.count - 1)
+        driver.world.spawn(f"gpu{device.gpu} interrupt ring", _read_later(driver, device, others), pid=driver.pid)
+    yield from driver.behaviour.gpu_fault(driver, device, RawFault(page, write, fault.raised_ns))
+
+
+def _read_later(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[None]:
+    """The other reports of a fault are read one after the other; they are alike, so the last one stands for all."""
+    yield driver.world.delay(fault.count * driver.costs.duplicate_fault_ns)
+    if device.dead:
+        return
+    try:
+        yield from driver.behaviour.gpu_fault(driver, device, fault)
+    except MemoryExceptionError:
+        return  # the queues are dead and the log says why: there is nobody here to tell
 
 
 @option("gpu_fault", "fatal")
-def _fatal(driver: Driver, device: ProcessDevice, page: int, *, write: bool) -> Blocking[None]:
-    memory_exception(driver, device, page, write=write)
+def _fatal(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[None]:
+    memory_exception(driver, device, fault.page, write=fault.write)
     yield from ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +117,7 @@ class Look:
         ends = log.select("migrate_end", since=since, pid=pid)
         moved = log.field("migrate_end", "npages", ends)
         served = log.select("page_fault_end", since=since, pid=pid)
+        served = served[log.field("page_fault_end", "error", served) != errno.EAGAIN]
         return {
             "page_in": int(moved[log.field("migrate_end", "target", ends) == own].sum()),
             "page_out": int(moved[log.field("migrate_end", "source", ends) == own].sum()),

@@ -138,6 +138,10 @@ class ProcessApi(ABC):
         """Store bytes with a GPU; without data it only touches the pages."""
         self._call("gpu_write", self.calls.gpu_write(gpu, span, data), span)
 
+    def gpu_touch(self, gpu: int | str, span: SpanLike, *, write: bool = False, waves: int = 1) -> None:
+        """Access every page of a span with a GPU; each of ``waves`` waves reports the faults it meets."""
+        self._call("gpu_touch", self.calls.gpu_touch(gpu, span, write=write, waves=waves), span)
+
     def gpu_copy(self, gpu: int | str, source: SpanLike, target: SpanLike) -> None:
         """Copy bytes with a GPU."""
         self._call("gpu_copy", self.calls.gpu_copy(gpu, source, target), source)
@@ -164,6 +168,10 @@ class GpuView:
     def write(self, span: SpanLike, data: Any = None) -> None:
         """Store bytes with the GPU: a byte to repeat, bytes, or an array."""
         self._process.gpu_write(self.gpu, span, data)
+
+    def touch(self, span: SpanLike, *, write: bool = False, waves: int = 1) -> None:
+        """Access every page of a span; each of ``waves`` waves that go side by side reports the faults it meets."""
+        self._process.gpu_touch(self.gpu, span, write=write, waves=waves)
 
     def copy(self, source: SpanLike, target: SpanLike) -> None:
         """Copy bytes with the GPU."""

@@ -182,6 +182,14 @@ class Calls:
         contents = None if data is None else bytes_for(given, data)
         return self._on_queue(device.gpu, gpu_work.gpu_write(self._driver, device, given, data=contents))
 
+    def gpu_touch(self, gpu: Gpu, span: SpanLike, *, write: bool = False, waves: int = 1) -> Blocking[None]:
+        """See ``Process.gpu_touch``."""
+        device, given = self.process.device(gpu), span_of(span)
+        if waves < 1:
+            raise InputError(f"{waves} waves", allowed="1 or more")
+        work = gpu_work.gpu_touch(self._driver, device, given, write=write, waves=waves)
+        return self._on_queue(device.gpu, work)
+
     def gpu_copy(self, gpu: Gpu, source: SpanLike, target: SpanLike) -> Blocking[None]:
         """See ``Process.gpu_copy``."""
         device, origin, destination = self.process.device(gpu), span_of(source), span_of(target)
