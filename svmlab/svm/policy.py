@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import product
 
-from svmlab.errors import InputError
-from svmlab.hardware.machine import Machine
 from svmlab.svm.behaviour import Behaviour, option
 from svmlab.svm.decision import Decision, Rule, Situation, decide, gpus_of
 from svmlab.uapi import SYSMEM, UNDEFINED, Flag
 
 __all__ = [
-    "TableRow",
     "mapped_gpus",
     "migration_trigger",
     "restore_location",
     "skipped_peer",
-    "table",
 ]
 
 
@@ -277,49 +271,3 @@ def skipped_peer(s: Situation, gpu: int) -> bool:
     """Whether a GPU gets no mapping because the range is in VRAM it cannot reach."""
     owner = s.machine.by_id(s.actual) if s.actual else None
     return owner is not None and not s.machine.near(gpu, owner.index)
-
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """One combination of a policy table and what it gives.
-
-    Attributes:
-        situation: the combination.
-        decision: the best location.
-        mapped: GPUs that would be mapped once the range is there, rising.
-    """
-
-    situation: Situation
-    decision: Decision
-    mapped: tuple[int, ...]
-
-
-def table(machine: Machine, *, behaviour: Behaviour | None = None, gpus: int | None = None) -> Iterator[TableRow]:
-    """Every combination of xnack, prefetch location and access of some GPUs, with its decision.
-
-    Each GPU has no access, ACCESS or ACCESS_IN_PLACE; so n GPUs give ``2 * (n + 2) * 3**n`` rows.
-
-    Args:
-        machine: whose GPUs and hives.
-        behaviour: whose rules; default: the default preset's.
-        gpus: how many GPUs to vary, from gpu0 on; default: all, at most 4.
-
-    Yields:
-        The rows, xnack off first, then by prefetch location (undefined, RAM, gpu0, ...), then by access.
-
-    Raises:
-        InputError: more GPUs than the machine has, or more than 8.
-    """
-    count = min(len(machine.gpus), 4) if gpus is None else gpus
-    if not 1 <= count <= min(len(machine.gpus), 8):
-        raise InputError(f"a table over {count} GPUs", allowed=f"1 to {min(len(machine.gpus), 8)}")
-    rules = behaviour or Behaviour()
-    locations = [UNDEFINED, SYSMEM, *(gpu.gpu_id for gpu in machine.gpus[:count])]
-    for xnack, prefetch, kinds in product((False, True), locations, product((0, 1, 2), repeat=count)):
-        access = sum(1 << gpu for gpu, kind in enumerate(kinds) if kind == 1)
-        in_place = sum(1 << gpu for gpu, kind in enumerate(kinds) if kind == 2)
-        situation = Situation(machine, xnack, prefetch, access=access, in_place=in_place)
-        decision: Decision = rules.location_policy(situation)
-        arrived = SYSMEM if decision.location in (None, UNDEFINED) else decision.location
-        there = replace(situation, actual=arrived or SYSMEM)
-        yield TableRow(situation, decision, tuple(mapped_gpus(there, rules.map_set(there))))

@@ -8,7 +8,7 @@ from typing import Any
 from svmlab.units import format_size, format_time
 from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
-from svmlab.views.tell import tell_any, tell_decision, tell_page_map
+from svmlab.views.tell import tell_any, tell_decision, tell_page_map, tell_policy, tell_policy_rules
 from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
 from svmlab.views.tell_timeline import tell_timeline
 from svmlab.views.tell_topology import tell_topology
@@ -23,6 +23,8 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "time waited": tell_time_waited,
     "counts": tell_counts,
     "topology": tell_topology,
+    "policy": tell_policy,
+    "policy rules": tell_policy_rules,
 }
 _Lines = list[tuple[str, ...]]
 

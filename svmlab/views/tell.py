@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from svmlab.views.scene import Bar, Chart, Diagram, Panel, Table
 from svmlab.views.source import at_place, plural
 
-__all__ = ["listed", "tell_any", "tell_decision", "tell_page_map"]
+__all__ = ["listed", "tell_any", "tell_decision", "tell_page_map", "tell_policy", "tell_policy_rules"]
 
 _MOST = 3
 
@@ -47,6 +47,26 @@ def tell_decision(table: Table, title: str) -> list[str]:
     verdicts = [f"{title} {_ruled(row.cells[1].text, row.cells[3].text)}." for row in table.rows if row.style == "lit"]
     passed = [f"{row.cells[1].text} ({row.cells[3].text})" for row in table.rows if row.style == "pale"]
     return verdicts + ([f"Passed over before: {'; '.join(passed)}."] if passed else [])
+
+
+def tell_policy(table: Table, title: str) -> list[str]:
+    """Tell how much depends on who has access, by the column in which most places meet."""
+    if len(table.rows) == 1:
+        return [f"With {title}, who has access makes no difference."]
+    columns = list(zip(*(row.cells for row in table.rows), strict=True))
+    answers = [[cell.text.rpartition(" (")[0] for cell in column] for column in columns]
+    at = max(range(len(columns)), key=lambda at: len(set(filter(None, answers[at]))))
+    tally = listed(f"{place} for {count}" for place, count in Counter(answers[at]).most_common())
+    told = [f"With {title}, {len(table.rows)} kinds of access differ: '{table.columns[at]}' gives {tally} of them."]
+    lit = (cell.text for row in table.rows for cell in row.cells if row.style == "lit" and cell.text.endswith(" here"))
+    return told + [f"Here it is {cell.removesuffix(' here')}." for cell in lit]
+
+
+def tell_policy_rules(table: Table, _title: str) -> list[str]:
+    """Tell the rules in their order, with how often each fires."""
+    fired = [(row.cells[1].text, *row.cells[3].text.split(" of ")) for row in table.rows]
+    parts = listed(f"{rule} ({count})" for rule, count, _ in fired)
+    return [f"The first rule that applies decides; of {fired[0][2]} combinations each decides so many: {parts}."]
 
 
 def _ruled(rule: str, because: str) -> str:

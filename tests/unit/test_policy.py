@@ -12,8 +12,8 @@ from svmlab.svm.policy import (
     mapped_gpus,
     migration_trigger,
     restore_location,
-    table,
 )
+from svmlab.svm.policy_grid import table
 from svmlab.svm.pte import mtype
 from svmlab.uapi import SYSMEM, UNDEFINED, Flag
 
