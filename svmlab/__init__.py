@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from svmlab.views import show as show
     from svmlab.views import timeline as timeline
     from svmlab.views import topology as topology
+    from svmlab.views import vram_map as vram_map
 
 TABLE: dict[str, tuple[str, str]] = {
     "Process": ("svmlab.svm.process", "a process on a simulated machine: what you hold"),
@@ -34,6 +35,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "describe": ("svmlab.views", "a view in one to three sentences"),
     "timeline": ("svmlab.views", "view: what happened when"),
     "pagemap": ("svmlab.views", "view: where pages are and who maps them"),
+    "vram_map": ("svmlab.views", "view: the VRAM of one GPU, who holds it, what is free"),
     "counters": ("svmlab.views", "view: bytes moved, time waited, events counted"),
     "topology": ("svmlab.views", "view: the GPUs, hives and links of a machine"),
     "policy_table": ("svmlab.views", "view: where a range belongs, for every combination of attributes"),

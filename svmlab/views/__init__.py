@@ -14,6 +14,8 @@ from svmlab.views.scene import Axis, Bar, Cell, Chart, Diagram, Lane, Mark, Row,
 from svmlab.views.source import Source
 from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
+from svmlab.views.vram_map import vram_map
+from svmlab.views.vram_state import VramState, vram_state
 
 __all__ = [
     "Axis",
@@ -27,6 +29,7 @@ __all__ = [
     "Scene",
     "Source",
     "Table",
+    "VramState",
     "alt_text",
     "counters",
     "decision_path",
@@ -42,4 +45,6 @@ __all__ = [
     "table",
     "timeline",
     "topology",
+    "vram_map",
+    "vram_state",
 ]

@@ -50,14 +50,14 @@ def counters(thing: Any, *, since: int = 0, until: int | None = None) -> Scene:
     Raises:
         InputError: ``thing`` has no log, or ``since`` lies behind ``until``.
 
-    >>> import svmlab as sl
-    >>> p = sl.Process("toy")
+    >>> from svmlab import Process, show
+    >>> p = Process("toy")
     >>> a = p.mmap("64 KiB", name="a")
     >>> a[:] = 7
     >>> p.set_attr(a, access=["gpu0"], prefetch="gpu0")
     >>> p.run()
-    >>> sl.show(sl.counters(p))  # doctest: +ELLIPSIS
-    64 KiB moved from RAM to gpu0 (prefetch). Queues on gpu0... stood still for ... in 1 stop. ...
+    >>> show(counters(p))
+    64 KiB moved from RAM to gpu0 (prefetch). Queues on gpu0... stood still for ... in 1 stop. Counted: ...
     """
     source = source_of(thing)
     end = len(source.log) if until is None else until

@@ -12,6 +12,7 @@ from svmlab.views.tell import tell_any, tell_decision, tell_page_map, tell_polic
 from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
 from svmlab.views.tell_timeline import tell_timeline
 from svmlab.views.tell_topology import tell_topology
+from svmlab.views.tell_vram import tell_vram_map
 
 __all__ = ["alt_text", "describe", "table"]
 
@@ -25,6 +26,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "topology": tell_topology,
     "policy": tell_policy,
     "policy rules": tell_policy_rules,
+    "VRAM map": tell_vram_map,
 }
 _Lines = list[tuple[str, ...]]
 

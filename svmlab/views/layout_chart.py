@@ -11,6 +11,7 @@ from svmlab.views.room import Room
 from svmlab.views.ruler import Ruler
 from svmlab.views.scene import Bar, Chart, Mark
 from svmlab.views.sheet import MARGIN, ROW, Box, Drawing, Line
+from svmlab.views.source import about
 from svmlab.views.style import INK, PAPER, look, mix
 
 __all__ = ["lay_chart", "lay_glyph", "names_width"]
@@ -143,7 +144,9 @@ def _lay_cuts(sheet: Drawing, ruler: Ruler) -> None:
     y = sheet.take(ROW) + ROW / 2
     room = Room(ruler.left - MARGIN, ruler.right + MARGIN, [])
     for (left, right), (start, end) in zip(ruler.breaks(), ruler.axis.breaks, strict=True):
-        text = f"{_amount(_rounded(end - start), ruler.axis.unit)} cut out"
+        hidden = end - start
+        size = about(hidden) if ruler.axis.unit == "bytes" else _amount(_rounded(hidden), ruler.axis.unit)
+        text = f"{size} cut out"
         half = width(text) / 2 + PAD
         middle = min(max((left + right) / 2, room.left + half), room.right - half)
         _write_at(sheet, room, (middle, y), text)

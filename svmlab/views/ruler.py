@@ -79,7 +79,9 @@ class Ruler:
         return ", ".join(part for part in (self.axis.title, self.unit) if part)
 
     def _tick_unit(self) -> tuple[str, int, int]:
-        return next(unit for unit in _TICK_UNITS.get(self.axis.unit, _COUNTED) if self.axis.end >= unit[2])
+        # Of 64 GiB in which all but 8 MiB are cut out, the 8 MiB are what is read.
+        longest = self.axis.kept if self.axis.unit == "bytes" else self.axis.end
+        return next(unit for unit in _TICK_UNITS.get(self.axis.unit, _COUNTED) if longest >= unit[2])
 
     def _step(self) -> int:
         """The smallest round step whose labels do not touch."""

@@ -48,7 +48,11 @@ BARS = {
 }
 
 
-@pytest.mark.parametrize("looks", [LOCATIONS, BARS], ids=["locations", "bars"])
+VRAM = {name: KINDS[name] for name in ("free", "empty", "reserved", "small")}
+VRAM |= {name: shown for name, shown in LOCATIONS.items() if name.startswith("gpu")}
+
+
+@pytest.mark.parametrize("looks", [LOCATIONS, BARS, VRAM], ids=["locations", "bars", "VRAM"])
 def test_any_two_looks_differ_in_hatch_or_clearly_in_every_eye_and_in_grey(looks):
     alike = [
         (a, b)
