@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from svmlab.errors import InputError
-from svmlab.svm.range_table import where
 
 if TYPE_CHECKING:
     from svmlab.svm.process import Process
@@ -172,6 +171,9 @@ def _owner(process: Process, buffer: VramBuffer) -> str:
 
 def _place(process: Process, buffer: VramBuffer) -> tuple[str, ...]:
     """The name of the mapping and the pages in it; the number of the buffer where no range points at it."""
+    # Whoever has a process has SimPy loaded; whoever only draws a log need not.
+    from svmlab.svm.range_table import where
+
     if not buffer.ranges:
         return (f"buffer {buffer.number}",)
     first, last = min(part.start for part in buffer.ranges), max(part.last for part in buffer.ranges)
