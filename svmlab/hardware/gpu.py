@@ -142,7 +142,9 @@ class ProcessDevice:
         self._wake(interrupt=True)
 
     def resume(self) -> None:
-        """Undo one stop; the last one lets the work go on (restore_process_queues)."""
+        """Undo one stop, if there is one; the last one lets the work go on (restore_process_queues)."""
+        if not self.evictions:
+            return
         self.evictions -= 1
         if self.running:
             self._wake(interrupt=False)
@@ -153,6 +155,13 @@ class ProcessDevice:
         self.dead = True
         self._wake(interrupt=True)
         self._wake(interrupt=False)
+
+    def close(self) -> None:
+        """The process is gone: no queues, an empty page table; work in flight stops where it is."""
+        self.settle()
+        self.queues.clear()
+        self.frames, self.flags = PageColumn(np.uint32), PageColumn(np.uint8)
+        self.kill()
 
     def settle(self) -> None:
         """Bring the bytes of work in flight up to date, before anybody changes what it sees."""
@@ -168,7 +177,8 @@ class ProcessDevice:
         while not self.running:
             if self.dead:
                 raise MemoryExceptionError(
-                    f"the queues of gpu{self.gpu} were killed by an earlier memory exception", hint="a new process"
+                    f"queues of gpu{self.gpu}: killed by an earlier memory exception, or by the end of the process",
+                    hint="a new process",
                 )
             yield self._resumed
 

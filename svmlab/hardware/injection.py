@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from svmlab.errors import InputError
 
-__all__ = ["FAULTS", "Hit", "Injections"]
+__all__ = ["FAULTS", "QUEUE_FAULTS", "Hit", "Injections"]
 
 FAULTS: dict[str, int] = {
     "vram_alloc": errno.ENOMEM,
@@ -20,6 +20,9 @@ FAULTS: dict[str, int] = {
     "hmm_fault": errno.EFAULT,
 }
 """What can be made to fail, and the errno it returns then (0: it is silently missed)."""
+QUEUE_FAULTS: dict[str, int] = {"queue_stop": errno.ETIME, "queue_resume": errno.ETIME}
+"""The same of the queues of one GPU; a program can order these, a scenario file cannot."""
+_ANY = FAULTS | QUEUE_FAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Injections:
         """Make occurrences fail.
 
         Args:
-            fault: a name of ``FAULTS``.
+            fault: a name of ``FAULTS`` or ``QUEUE_FAULTS``.
             nth: which one from now is the first to fail, from 1.
             count: how many fail in a row.
             gpu: only those on this GPU (by index); None: on any.
@@ -66,11 +69,11 @@ class Injections:
         Raises:
             InputError: no such fault, or a number below 1.
         """
-        if fault not in FAULTS:
-            raise InputError(f"fault {fault!r}", allowed=", ".join(FAULTS))
+        if fault not in _ANY:
+            raise InputError(f"fault {fault!r}", allowed=", ".join(_ANY))
         if nth < 1 or count < 1:
             raise InputError(f"nth = {nth}, count = {count}", allowed="1 and more")
-        self._orders.append(_Order(fault, nth - 1, count, gpu, FAULTS[fault] if error is None else error))
+        self._orders.append(_Order(fault, nth - 1, count, gpu, _ANY[fault] if error is None else error))
 
     def first(self, fault: str, occurrences: int = 1, *, gpu: int | None = None) -> Hit | None:
         """Count occurrences up to and including the first that fails; the later ones do not take place."""

@@ -83,6 +83,7 @@ _TABLE = (
     EventKind("restore_scheduled", "restore", ("delay_ns",), "the restore worker will run in {delay_ns}"),
     EventKind("restore_start", "restore", ("evicted_ranges",), "the restore worker starts"),
     EventKind("restore_end", "restore", ("done", "error"), "the restore worker {done:gives up for now|is done}{error}"),
+    EventKind("restore_stuck", "restore", ("times", "error"), "restoring {span} failed {times} times in a row{error}: {text}; it starts over every ms, and the queues stay stopped"),
     EventKind("restore_range", "restore", ("invalid",), "restores range {span}"),
     EventKind("deferred_work", "driver", ("op",), "deferred work on range {span}"),
     # GPU page tables and faults

@@ -192,6 +192,11 @@ _TABLE = (
         ("every-range", "P11, D13", "Yes."),
         ("mapped-ranges", "M", "No."),
     ), ("every-range", "every-range", "mapped-ranges")),
+    _slot("invalid_count", "Whose invalid count does an invalidation raise?", (
+        ("owner", "P11, X49", "That of the range whose notifier it is, wherever it changes, and of no child."),
+        ("parts", "E", "That of the range and of each child, where it changes."),
+        ("mapped-parts", "M", "As parts, but a child counts only if a GPU maps it."),
+    ), ("owner", "parts", "mapped-parts")),
     _slot("xnack_on_notifier", "What does the notifier do with xnack on?", (
         ("evict", "P18, D22", "It stops the queues, as with xnack off."),
         ("unmap", "P20", "It unmaps the pages; GPUs fault their way back."),

@@ -22,6 +22,7 @@ from svmlab.mm.locks import LockClass, Mutex
 from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.behaviour_table import DEFAULT_PRESET
 from svmlab.svm.decision import Situation
+from svmlab.svm.queue_state import QueueState
 from svmlab.svm.ranges import Range, RangeList, VramBuffer
 from svmlab.uapi import NotifierEvent
 from svmlab.units import PAGE_SIZE
@@ -100,7 +101,9 @@ class Driver:
         xnack: whether its GPUs take faults.
         restore_queued: the restore worker waits for its time.
         restore_running: happens when the restore worker that runs now is done; None while none runs.
-        restoring: the restore worker holds its locks.
+        restore_trouble: the range that the last pass could not restore, the errno, and how many passes ended so in a
+            row; None if the last pass met no error.
+        queue_state: where the restore stands; only ``eviction`` changes it, by the table of ``queue_state``.
         invalidate: what the notifiers of the ranges call; set when the process opens the driver.
         walking: tasks inside an HMM walk that accepts no page in VRAM (faulting_task), by id.
     """
@@ -114,7 +117,9 @@ class Driver:
         self.svms = RangeList(system.world, mm.name)
         self.devices = [ProcessDevice(system.world, gpu.index) for gpu in self.machine.gpus]
         self.process_info_lock = Mutex(system.world, LockClass.PROCESS_INFO, f"process_info lock of {mm.name}")
-        self.restore_queued = self.restoring = False
+        self.restore_queued = False
+        self.restore_trouble: tuple[Range, int, int] | None = None
+        self.queue_state = QueueState.RUN
         self.restore_running: simpy.Event | None = None
         self.restore_worker: TaskProcess | None = None
         self.deferred_worker: TaskProcess | None = None

@@ -12,37 +12,26 @@ With xnack on the notifier only unmaps the pages; a GPU that needs them faults.
 
 from __future__ import annotations
 
-from enum import Enum
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from svmlab.errors import DriverError
+from svmlab.hardware.gpu import ProcessDevice
 from svmlab.hardware.world import Blocking
 from svmlab.svm import deferred
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver
 from svmlab.svm.mapping import Target, unmap_from_gpus, validate_and_map
+from svmlab.svm.queue_state import TRANSITIONS, Input, Output, QueueState
 from svmlab.svm.ranges import Range
 from svmlab.svm.steps import STEPS
 from svmlab.uapi import EvictionTrigger, Flag, NotifierEvent, UnmapTrigger
 
-__all__ = ["QueueState", "evict", "invalidate", "queue_state", "quiesce", "restore_work", "resume"]
+__all__ = ["evict", "invalidate", "quiesce", "restore_work", "resume"]
 
-
-class QueueState(Enum):
-    """The state of a process's queues with xnack off."""
-
-    RUN = "running"
-    EVICTED = "evicted"
-    RESTORE = "restoring"
-    DEAD = "dead"
-
-
-def queue_state(driver: Driver) -> QueueState:
-    """The state the process is in."""
-    if any(device.dead for device in driver.devices):
-        return QueueState.DEAD
-    if all(device.running for device in driver.devices):
-        return QueueState.RUN
-    return QueueState.RESTORE if driver.restoring else QueueState.EVICTED
+STUCK_PASSES = 3
+"""After so many passes in a row that failed alike, the log tells that the restore is stuck."""
 
 
 def invalidate(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
@@ -91,26 +80,52 @@ def _unmap_only(driver: Driver, range_: Range, event: NotifierEvent, span: tuple
 
 @option("xnack_on_notifier", "evict")
 def _stop_queues(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
-    """Count the invalidation; the first one stops the queues and schedules the restore worker.
+    """Count the invalidation; in RUN that stops the queues and schedules the restore worker.
 
     1. mark what changes as invalid
     2. count the eviction
-    3. the first eviction: stop every queue of the process
-    4. schedule the restore worker
+    3. enter the next state
+
+    Slots: eviction_filter, invalid_count
     """
     if not driver.behaviour.eviction_filter(range_):
         return
-    for part in (*range_.children, range_):
-        if part.overlaps(*span):
-            part.invalid += 1
+    driver.behaviour.invalid_count(range_, span)
     driver.svms.evicted_ranges += 1
     count = driver.svms.evicted_ranges
     evicted = driver.emit("evict", range_.start, range_.last, invalid=range_.invalid, evicted_ranges=count)
-    if count != 1:
-        return
     with driver.log.because(evicted):
-        yield from quiesce(driver, EvictionTrigger.SVM)
-        schedule_restore(driver)
+        yield from _advance(driver, Input.INVALIDATION)
+
+
+def _advance(driver: Driver, given: Input) -> Blocking[None]:
+    """Enter the next state of the table at once, then do what the table says."""
+    transition = TRANSITIONS[driver.queue_state, given]
+    driver.queue_state = transition.state
+    for output in transition.outputs:
+        work = _OUTPUTS[output](driver)
+        if work is not None:
+            yield from work
+
+
+@option("invalid_count", "owner")
+def _the_notifiers_own(range_: Range, span: tuple[int, int]) -> None:
+    """A child that changes is not counted, and the restore passes it over (X49)."""
+    range_.invalid += 1
+
+
+@option("invalid_count", "parts")
+def _each_part_that_changes(range_: Range, span: tuple[int, int]) -> None:
+    for part in (*range_.children, range_):
+        if part.overlaps(*span):
+            part.invalid += 1
+
+
+@option("invalid_count", "mapped-parts")
+def _each_mapped_child(range_: Range, span: tuple[int, int]) -> None:
+    for part in (*(child for child in range_.children if child.mapped), range_):
+        if part.overlaps(*span):
+            part.invalid += 1
 
 
 @option("eviction_filter", "every-range")
@@ -123,25 +138,75 @@ def _mapped_ranges(range_: Range) -> bool:
     return bool(range_.mapped) or any(child.mapped for child in range_.children)
 
 
-def quiesce(driver: Driver, trigger: EvictionTrigger) -> Blocking[None]:
-    """Stop all queues of the process, GPU by GPU (kgd2kfd_quiesce_mm)."""
-    for device in driver.devices:
+def quiesce(driver: Driver, trigger: EvictionTrigger) -> Blocking[int]:
+    """Stop all queues of the process, GPU by GPU; stops nest (kgd2kfd_quiesce_mm).
+
+    Returns:
+        The errno of a GPU that did not obey, otherwise 0; the GPUs before it run again then.
+
+    Kernel: kfd_process_evict_queues (kfd_process.c)
+    """
+    for position, device in enumerate(driver.devices):
         driver.emit("queue_eviction", gpu=device.gpu, trigger=trigger)
+        error = _failure(driver, "queue_stop", device)
+        if error and error != errno.EIO:  # a GPU in reset has none that could run: they count as stopped
+            _roll_back(driver, driver.devices[:position])
+            return error
         device.stop()
         if device.queues:
             yield driver.world.delay(driver.costs.queue_evict_ns)
+    return 0
 
 
-def resume(driver: Driver) -> Blocking[None]:
-    """Let all queues of the process run again (kgd2kfd_resume_mm)."""
-    for device in driver.devices:
-        if device.queues:
-            yield driver.world.delay(driver.costs.queue_restore_ns)
+def _roll_back(driver: Driver, devices: list[ProcessDevice]) -> None:
+    for device in devices:
         driver.emit("queue_restore", gpu=device.gpu)
         device.resume()
 
 
-def schedule_restore(driver: Driver) -> None:
+def resume(driver: Driver) -> Blocking[int]:
+    """Let all queues of the process run again, unless somebody else stopped them, too (kgd2kfd_resume_mm).
+
+    Returns:
+        The errno of the first GPU that did not obey, otherwise 0; the others run.
+
+    Kernel: kfd_process_restore_queues (kfd_process.c)
+    """
+    first = 0
+    for device in driver.devices:
+        if device.queues:
+            yield driver.world.delay(driver.costs.queue_restore_ns)
+        driver.emit("queue_restore", gpu=device.gpu)
+        error = _failure(driver, "queue_resume", device)
+        first = first or error
+        if not error:
+            device.resume()
+    return first
+
+
+def _failure(driver: Driver, fault: str, device: ProcessDevice) -> int:
+    hit = driver.faults.first(fault, gpu=device.gpu)
+    return hit.errno if hit else 0
+
+
+def _quiesce_for_svm(driver: Driver) -> Blocking[None]:
+    error = yield from quiesce(driver, EvictionTrigger.SVM)
+    if error:
+        driver.say("driver_fallback", "the queues could not be stopped: they go on", error=error)
+
+
+def _resume_for_svm(driver: Driver) -> Blocking[None]:
+    error = yield from resume(driver)
+    if error:
+        driver.say("driver_fallback", "queues could not be resumed: nobody tries again", error=error)
+
+
+def _tell_rescheduled(driver: Driver) -> None:
+    for device in driver.devices:
+        driver.emit("queue_restore_rescheduled", gpu=device.gpu)
+
+
+def _schedule_restore(driver: Driver) -> None:
     """Let the restore worker run in 1 ms; a work item that is queued already stays as it is (schedule_delayed_work)."""
     if driver.restore_queued or driver.exited:
         return
@@ -152,12 +217,19 @@ def schedule_restore(driver: Driver) -> None:
     )
 
 
+_OUTPUTS: dict[Output, Callable[[Driver], Blocking[None] | None]] = {
+    Output.QUIESCE: _quiesce_for_svm,
+    Output.SCHEDULE: _schedule_restore,
+    Output.RESUME: _resume_for_svm,
+    Output.TELL: _tell_rescheduled,
+}
+
+
 def _restore_later(driver: Driver) -> Blocking[None]:
     yield driver.world.delay(driver.costs.restore_delay_ns)
     driver.restore_queued = False
-    previous = driver.restore_running
-    if previous is not None:
-        yield previous  # a work item never runs twice at once
+    while driver.restore_running is not None:
+        yield driver.restore_running  # a work item never runs twice at once
     yield from restore_work(driver)
 
 
@@ -174,25 +246,56 @@ def restore_work(driver: Driver) -> Blocking[None]:
     Slots: restore_count, map_source
     Kernel: svm_range_restore_work (kfd_svm.c)
     """
-    if driver.svms.evicted_ranges == 0 or driver.exited:
+    if driver.exited:
         return
-    finished = driver.world.event()
-    driver.restore_running = finished
+    yield from _advance(driver, Input.TIMER)
+    if driver.queue_state is not QueueState.RESTORE:
+        return
+    driver.restore_running = finished = driver.world.event()
     before = driver.svms.evicted_ranges
     start = driver.emit("restore_start", evicted_ranges=before)
     try:
         with driver.log.because(start), (yield from driver.process_info_lock.held()):  # noqa: SIM117  # the locks' order
             with (yield from deferred.flush_and_lock(driver)), (yield from driver.svms.lock.held()):
                 expected = driver.behaviour.restore_count(before, driver.svms.evicted_ranges)
-                done, error = yield from _restore_all(driver, expected)
+                outcome = yield from _restore_all(driver, expected)
     finally:
         driver.restore_running = None
         finished.succeed()
-    driver.emit("restore_end", done=int(done), error=error, cause=start)
-    if not done:
-        for device in driver.devices:
-            driver.emit("queue_restore_rescheduled", gpu=device.gpu, cause=start)
-        schedule_restore(driver)
+    ended = driver.emit("restore_end", done=int(outcome.done), error=outcome.error, cause=start)
+    with driver.log.because(start):
+        _tell_if_stuck(driver, outcome, ended)
+        if not outcome.done:
+            yield from _advance(driver, Input.NOT_RESTORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a pass of the restore worker ended.
+
+    Attributes:
+        done: the queues were resumed.
+        failed: the range that could not be restored, None for none.
+        error: its errno, 0 for none.
+        because: why it could not.
+    """
+
+    done: bool
+    failed: Range | None = None
+    error: int = 0
+    because: str = ""
+
+
+def _tell_if_stuck(driver: Driver, outcome: Outcome, ended: int) -> None:
+    """Say once that pass after pass ends with the same error of the same range: nothing but a change will help."""
+    failed, error, before = outcome.failed, outcome.error, driver.restore_trouble
+    if failed is None:
+        driver.restore_trouble = None
+        return
+    times = before[2] + 1 if before is not None and before[:2] == (failed, error) else 1
+    driver.restore_trouble = failed, error, times
+    if times == STUCK_PASSES:
+        driver.say("restore_stuck", outcome.because, failed.start, failed.last, times=times, error=error, cause=ended)
 
 
 @option("restore_count", "before-locks")
@@ -205,33 +308,29 @@ def _count_now(before: int, now: int) -> int:
     return now
 
 
-def _restore_all(driver: Driver, expected: int) -> Blocking[tuple[bool, int]]:
-    """Restore the invalid ranges in order of insertion; returns whether the queues run again, and the error if not."""
-    driver.restoring = True
-    try:
-        for range_ in list(driver.svms.order.values()):
-            seen = range_.invalid
-            if seen and (error := (yield from _restore_range(driver, range_))):
-                return False, error
-            if range_.invalid != seen:
-                return False, 0
-            range_.invalid = 0
-        if driver.svms.evicted_ranges != expected:
-            return False, 0
-        driver.svms.evicted_ranges = 0
-    finally:
-        driver.restoring = False
-    yield from resume(driver)
-    return True, 0
+def _restore_all(driver: Driver, expected: int) -> Blocking[Outcome]:
+    """Restore the invalid ranges in order of insertion, then the queues; stop where something is in the way."""
+    for range_ in list(driver.svms.order.values()):
+        seen = range_.invalid
+        if seen and (error := (yield from _restore_range(driver, range_))):
+            return Outcome(False, range_, error.errno, error.given.removeprefix(f"{error.name}: "))
+        if range_.invalid != seen:
+            return Outcome(False)
+        range_.invalid = 0
+    if driver.svms.evicted_ranges != expected:
+        return Outcome(False)
+    driver.svms.evicted_ranges = 0
+    yield from _advance(driver, Input.RESTORED)
+    return Outcome(True)
 
 
-def _restore_range(driver: Driver, range_: Range) -> Blocking[int]:
-    """Validate and map one range; returns the errno, 0 if it went well."""
+def _restore_range(driver: Driver, range_: Range) -> Blocking[DriverError | None]:
+    """Validate and map one range; returns the error, None if it went well."""
     restored = driver.emit("restore_range", range_.start, range_.last, invalid=range_.invalid)
     with driver.log.because(restored), (yield from range_.migrate_mutex(driver.world).held()):
         driver.say("step", STEPS[5], range_.start, range_.last, number=6)
         try:
             yield from validate_and_map(driver, range_)
         except DriverError as error:
-            return error.errno
-    return 0
+            return error
+    return None

@@ -12,10 +12,10 @@ from svmlab.hardware.gpu import PteFlag
 from svmlab.mm import entries as pte
 from svmlab.mm.access import Bytes, peek
 from svmlab.mm.span import Span
-from svmlab.svm import eviction, queries
+from svmlab.svm import queries
 from svmlab.svm.attributes import Request
 from svmlab.svm.driver import Driver
-from svmlab.svm.eviction import QueueState
+from svmlab.svm.queue_state import QueueState
 from svmlab.svm.ranges import Range
 from svmlab.units import PAGE_SIZE
 
@@ -100,12 +100,12 @@ class Look:
         """``"running"``, ``"evicted"`` or ``"dead"``: the state of one process-device, or of them all together."""
         devices = self.driver.devices if gpu is None else [self.driver.devices[gpu]]
         if any(device.dead for device in devices):
-            return QueueState.DEAD.value
+            return "dead"
         return QueueState.RUN.value if all(device.running for device in devices) else QueueState.EVICTED.value
 
     def state(self) -> QueueState:
-        """The state of the process in the eviction state machine."""
-        return eviction.queue_state(self.driver)
+        """Where the restore of the process stands, by the table of ``queue_state``."""
+        return self.driver.queue_state
 
     def vram_used(self, gpu: int) -> int:
         """VRAM that SVM buffers of all processes hold on a GPU, in bytes."""

@@ -206,7 +206,7 @@ class Calls:
         try:
             return (yield from work)
         finally:
-            if own is not None:
+            if own in device.queues:  # the process may have ended meanwhile
                 device.queues.remove(own)
 
     def create_queue(self, gpu: Gpu) -> Blocking[int]:
@@ -253,7 +253,11 @@ class Calls:
         driver.exited = True
         for device in driver.devices:
             device.queues.clear()
+        if driver.restore_running is not None:
+            yield driver.restore_running
         yield from deferred.flush(driver)
+        for device in driver.devices:
+            device.close()
         yield from syscalls.release(driver.mm)
         for range_ in list(driver.svms.with_children()):
             deferred.remove_range(driver, range_)

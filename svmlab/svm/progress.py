@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from svmlab.errors import SvmTimeoutError
+from svmlab.errors import SvmTimeoutError, errno_name
 from svmlab.hardware.world import World
+from svmlab.log import Log
 from svmlab.units import SEC, format_time
 
 __all__ = ["DEFAULT_LIMIT_NS", "run_for", "run_until"]
@@ -21,6 +22,7 @@ _STARTING_OVER = frozenset(
         "restore_start",
         "restore_range",
         "restore_end",
+        "restore_stuck",
         "queue_restore_rescheduled",
         # faults that are dropped, or served without an effect
         "page_fault_dropped",
@@ -72,10 +74,23 @@ def run_until(world: World, done: Callable[[], bool], limit_ns: int = DEFAULT_LI
             progress_ns, since = world.now, seen
         alone = seen - since > _REPETITIONS and len(world.env._queue) <= 1
         if alone or world.now - progress_ns > limit_ns:
+            standstill = format_time(limit_ns)
             raise SvmTimeoutError(
-                f"nothing but re-scheduling or re-faulting happened for {format_time(limit_ns)}",
+                f"nothing but re-scheduling or re-faulting happened for {standstill}{_stuck(world.log, since)}",
                 hint="look at the last events of the log: they repeat",
             )
+
+
+def _stuck(log: Log, since: int) -> str:
+    """What the restore worker gives up with again and again; an empty text if it does not."""
+    ends, stuck = log.select("restore_end", since=since), log.events("restore_stuck")
+    if not len(ends) or not log[int(ends[-1])].fields["error"] or not stuck:
+        return ""
+    last = stuck[-1]
+    return (
+        f": the restore of pages {last.start:#x} to {last.last:#x} fails with {errno_name(last.fields['error'])} every "
+        f"time ({last.text}), and the queues of process {last.pid} stay stopped"
+    )
 
 
 def run_for(world: World, ns: int) -> None:

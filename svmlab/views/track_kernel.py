@@ -63,7 +63,8 @@ def restore(x: Excerpt) -> Iterator[Track]:
     bars += make_bars(x, x.pairs("restore_start", "restore_end", key="pid"), style="restore", tell=tell)
     bars += _steps(x, _restore_tasks(x)) + _lock_waits(x, _restore_tasks(x), 2)
     again = make_marks(x, "queue_restore_rescheduled", style="trouble", tell="restore starts over")
-    yield Track("restore worker", (*bars, *again))
+    stuck = make_marks(x, "restore_stuck", style="trouble", tell=lambda ids: f"stuck: {x.text(int(ids[0]))}")
+    yield Track("restore worker", (*bars, *again, *stuck))
 
 
 def _delay(piece: Piece) -> Words:
