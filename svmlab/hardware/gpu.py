@@ -89,6 +89,7 @@ class ProcessDevice:
         evictions: how many times its queues were stopped and not resumed yet; they run at 0.
         queues: ids of its user queues, oldest first.
         dead: a memory exception has killed its queues for good.
+        closed: its process has ended.
         checkpoint_ns: faults reported up to then may be about memory that a munmap took away (checkpoint_ts).
     """
 
@@ -98,7 +99,7 @@ class ProcessDevice:
         self.flags = PageColumn(np.uint8)
         self.evictions = 0
         self.queues: list[int] = []
-        self.dead = False
+        self.dead = self.closed = False
         self.checkpoint_ns = -1
         self._next_queue = 1
         self._touching: list[Touching] = []
@@ -108,7 +109,7 @@ class ProcessDevice:
     @property
     def running(self) -> bool:
         """Whether its queues may run."""
-        return self.evictions == 0 and not self.dead
+        return self.evictions == 0 and not self.dead and not self.closed
 
     def create_queue(self) -> int:
         """Open one more user queue; returns its id."""
@@ -161,7 +162,9 @@ class ProcessDevice:
         self.settle()
         self.queues.clear()
         self.frames, self.flags = PageColumn(np.uint32), PageColumn(np.uint8)
-        self.kill()
+        self.closed = True
+        self._wake(interrupt=True)
+        self._wake(interrupt=False)
 
     def settle(self) -> None:
         """Bring the bytes of work in flight up to date, before anybody changes what it sees."""
@@ -175,7 +178,7 @@ class ProcessDevice:
             MemoryExceptionError: they were killed.
         """
         while not self.running:
-            if self.dead:
+            if self.dead or self.closed:
                 raise MemoryExceptionError(
                     f"queues of gpu{self.gpu}: killed by an earlier memory exception, or by the end of the process",
                     hint="a new process",

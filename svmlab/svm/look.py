@@ -99,7 +99,7 @@ class Look:
     def queues(self, gpu: int | None = None) -> str:
         """``"running"``, ``"evicted"`` or ``"dead"``: the state of one process-device, or of them all together."""
         devices = self.driver.devices if gpu is None else [self.driver.devices[gpu]]
-        if any(device.dead for device in devices):
+        if any(device.dead or device.closed for device in devices):
             return "dead"
         return QueueState.RUN.value if all(device.running for device in devices) else QueueState.EVICTED.value
 
