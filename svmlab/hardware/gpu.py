@@ -180,7 +180,8 @@ class ProcessDevice:
         while not self.running:
             if self.dead or self.closed:
                 raise MemoryExceptionError(
-                    f"queues of gpu{self.gpu}: killed by an earlier memory exception, or by the end of the process",
+                    f"the queues of gpu{self.gpu} were killed by "
+                    + ("the end of their process" if self.closed else "an earlier memory exception"),
                     hint="a new process",
                 )
             yield self._resumed
