@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from svmlab.views import describe as describe
     from svmlab.views import pagemap as pagemap
     from svmlab.views import policy_table as policy_table
+    from svmlab.views import range_strip as range_strip
     from svmlab.views import show as show
     from svmlab.views import timeline as timeline
     from svmlab.views import topology as topology
@@ -39,6 +40,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "counters": ("svmlab.views", "view: bytes moved, time waited, events counted"),
     "topology": ("svmlab.views", "view: the GPUs, hives and links of a machine"),
     "policy_table": ("svmlab.views", "view: where a range belongs, for every combination of attributes"),
+    "range_strip": ("svmlab.views", "view: the ranges of a span before and after a call"),
     "why": ("svmlab.trace.why", "the chain of causes of an event"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),

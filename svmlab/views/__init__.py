@@ -10,6 +10,7 @@ from svmlab.views.draw_svg import svg
 from svmlab.views.output import save, show
 from svmlab.views.pagemap import pagemap, pagemap_of, pages_of_runs
 from svmlab.views.policy_table import policy_table
+from svmlab.views.range_strip import range_strip
 from svmlab.views.scene import Axis, Bar, Cell, Chart, Diagram, Lane, Mark, Row, Scene, Table, stack
 from svmlab.views.source import Source
 from svmlab.views.timeline import timeline
@@ -38,6 +39,7 @@ __all__ = [
     "pagemap_of",
     "pages_of_runs",
     "policy_table",
+    "range_strip",
     "save",
     "show",
     "stack",

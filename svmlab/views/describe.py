@@ -10,6 +10,7 @@ from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
 from svmlab.views.tell import tell_any, tell_decision, tell_page_map, tell_policy, tell_policy_rules
 from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
+from svmlab.views.tell_ranges import tell_range_changes, tell_range_strip, tell_ranges
 from svmlab.views.tell_timeline import tell_timeline
 from svmlab.views.tell_topology import tell_topology
 from svmlab.views.tell_vram import tell_vram_map
@@ -24,6 +25,9 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "time waited": tell_time_waited,
     "counts": tell_counts,
     "topology": tell_topology,
+    "range strip": tell_range_strip,
+    "range changes": tell_range_changes,
+    "ranges": tell_ranges,
     "policy": tell_policy,
     "policy rules": tell_policy_rules,
     "VRAM map": tell_vram_map,

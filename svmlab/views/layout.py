@@ -68,9 +68,9 @@ def _lay_key(sheet: Drawing, key: list[str]) -> None:
 
 
 def _lay_legend(sheet: Drawing, scene: Scene) -> None:
-    """Explain every style the charts use, in the order of the style table."""
+    """Explain every style the charts use, in the order of the style table; a line with a label explains itself."""
     bars = {bar.style for chart in scene.charts for bar in chart.bars}
-    marks = {mark.style for chart in scene.charts for mark in chart.marks}
+    marks = {mark.style for chart in scene.charts for mark in chart.marks if mark.lane or not mark.label}
     x, y = MARGIN, 0.0
     for style in sorted(bars | marks, key=_rank):
         size = _SWATCH + 6 + width(look(style).name) + _GAP

@@ -10,7 +10,7 @@ from svmlab.views.placing import GLYPH, PAD, Placed, Strip, place
 from svmlab.views.room import Room
 from svmlab.views.ruler import Ruler
 from svmlab.views.scene import Bar, Chart, Mark
-from svmlab.views.sheet import MARGIN, ROW, Box, Drawing, Line
+from svmlab.views.sheet import MARGIN, ROW, Box, Drawing, Line, Word
 from svmlab.views.source import about
 from svmlab.views.style import INK, PAPER, look, mix
 
@@ -115,8 +115,20 @@ def _lay_lines_through(sheet: Drawing, chart: Chart, ruler: Ruler, top: float) -
     room = Room(ruler.left, ruler.right, [])
     for mark in (mark for mark in chart.marks if not mark.lane):
         x = float(ruler.at(mark.at))
-        sheet.lines.append(Line(((x, top + ROW), (x, sheet.height)), look(mark.style).fill, dashed=True))
+        for start, end in _clear(sheet, x, top + ROW):
+            sheet.lines.append(Line(((x, start), (x, end)), look(mark.style).fill, dashed=True))
         _lay_flag(sheet, room, (x, top + ROW / 2), mark)
+
+
+def _clear(sheet: Drawing, x: float, top: float) -> list[tuple[float, float]]:
+    """The pieces of a line down the sheet that cross no word."""
+    words = (word for word in sheet.words if word.x - 2 < x < word.x + word.width + 2 and word.y > top)
+    edges = [top, *(edge for word in sorted(words, key=lambda word: word.y) for edge in _extent(word)), sheet.height]
+    return [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
+
+
+def _extent(word: Word) -> tuple[float, float]:
+    return word.y - 0.8 * word.size, word.y + 0.25 * word.size
 
 
 def _lay_flag(sheet: Drawing, room: Room, at: tuple[float, float], mark: Mark) -> None:

@@ -38,9 +38,9 @@ def lay_table(sheet: Drawing, table: Table) -> None:
 def _column_widths(rows: tuple[Row, ...], room: float) -> list[float]:
     """Give each column its longest word, then share the rest: narrow columns get all they want, others as much."""
     least = [max(column) for column in zip(*(_cell_widths(row, str.split) for row in rows), strict=True)]
-    wanted = [max(column) for column in zip(*(_cell_widths(row, _whole) for row in rows), strict=True)]
     if sum(least) > room:
-        return _shared(wanted, room)
+        return _shared(least, room)
+    wanted = [max(column) for column in zip(*(_cell_widths(row, _whole) for row in rows), strict=True)]
     extra = _shared([most - word for most, word in zip(wanted, least, strict=True)], room - sum(least))
     return [word + more for word, more in zip(least, extra, strict=True)]
 
