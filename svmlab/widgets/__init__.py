@@ -1,5 +1,9 @@
 """Widgets: thin controllers over the views; importing this loads ipywidgets, which nothing below does."""
 
+from svmlab.widgets.defect_lab import DefectLab
+from svmlab.widgets.location_lab import LocationLab
+from svmlab.widgets.ping_pong import PingPong
+from svmlab.widgets.restore_race import RestoreRace
 from svmlab.widgets.stepper import MigrationStepper
 
-__all__ = ["MigrationStepper"]
+__all__ = ["DefectLab", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]

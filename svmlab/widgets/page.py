@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["beside", "bullets", "heading", "labelled"]
+from svmlab.views import Scene, describe, svg
+
+__all__ = ["LEFT", "RIGHT", "beside", "bullets", "heading", "labelled", "refusal", "told"]
+
+LEFT, RIGHT = 300, 520
+"""Widths of two columns in pixels; together they fit beside the file browser of a JupyterLab of 1280 pixels."""
 
 _COLUMN = "flex:1 1 {width}px;max-width:{width}px"
 
@@ -21,6 +26,11 @@ def beside(*columns: tuple[int, Iterable[str]]) -> str:
     return f'<div style="display:flex;flex-wrap:wrap;gap:12px;line-height:1.4">{"".join(boxes)}</div>'
 
 
+def told(scene: Scene, width_px: int) -> str:
+    """A scene as a picture, with its sentences below for everybody to read."""
+    return f'{svg(scene, width_px=width_px)}<p style="margin:0 0 8px 0">{escape(describe(scene))}</p>'
+
+
 def heading(text: str) -> str:
     """A line that says what all the rest is about; a screen reader tells it whenever it changes."""
     return f'<p aria-live="polite" style="margin:4px 0"><b>{escape(text[:1].upper() + text[1:])}</b></p>'
@@ -29,6 +39,12 @@ def heading(text: str) -> str:
 def labelled(name: str, text: str) -> str:
     """A paragraph that begins with its name in bold."""
     return f'<p style="margin:4px 0"><b>{escape(name)}</b> {escape(text)}</p>'
+
+
+def refusal(text: str) -> str:
+    """What was refused and why; a screen reader tells it at once."""
+    border = "border-left:4px solid #b45309;padding-left:8px"
+    return f'<p role="alert" style="margin:4px 0;{border}"><b>Not done:</b> {escape(text)}</p>'
 
 
 def bullets(name: str, texts: Iterable[str]) -> str:

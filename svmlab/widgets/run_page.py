@@ -6,15 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from svmlab.views import Cell, Row, Scene, pagemap_of, svg, timeline
-from svmlab.widgets.page import beside, bullets, heading, labelled
+from svmlab.widgets.page import LEFT, RIGHT, beside, bullets, heading, labelled
 from svmlab.widgets.recording import Moment, Places, Recording
 from svmlab.widgets.reveal import reveal
 from svmlab.widgets.telling import cause, headline, reach, reason, told
 
 __all__ = ["RunPage", "rows"]
-
-_LEFT, _RIGHT = 300, 520
-"""Together they fit beside the file browser of a JupyterLab of 1280 pixels."""
 
 
 class RunPage:
@@ -39,9 +36,9 @@ class RunPage:
             *([labelled("It follows from:", because)] if because else []),
             labelled("Where the pages shall be:", reason(run, number)),
         )
-        left = (svg(self._pages(number), width_px=_LEFT), *sentences)
-        right = (svg(self.so_far(number), width_px=_RIGHT),)
-        return heading(headline(run, number)) + beside((_LEFT, left), (_RIGHT, right))
+        left = (svg(self._pages(number), width_px=LEFT), *sentences)
+        right = (svg(self.so_far(number), width_px=RIGHT),)
+        return heading(headline(run, number)) + beside((LEFT, left), (RIGHT, right))
 
     def _pages(self, number: int) -> Scene:
         """The CPU's table, gpu0's and the others', each in a lane of its own even where they agree."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-__all__ = ["Shown", "Twin", "numbered"]
+__all__ = ["Shown", "Twin"]
 
 
 class Shown:
@@ -14,11 +14,14 @@ class Shown:
 
     Attributes:
         box: the ipywidgets box that holds everything.
-        text: what stands for it where there is no kernel.
     """
 
     box: widgets.VBox
-    text: str
+
+    @property
+    def text(self) -> str:
+        """What stands for it where there is no kernel."""
+        return f"{type(self).__name__}: run this cell to use it; the next cell shows what matters without a kernel."
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -36,18 +39,3 @@ class Twin(str):
 
     def __repr__(self) -> str:
         return str(self)
-
-
-def numbered(slider: widgets.IntSlider, name: str) -> widgets.BoundedIntText:
-    """A box for a number that is always the slider's.
-
-    A slider has no name that a screen reader could tell, and is hard to set exactly; the box beside it has and is not.
-
-    Args:
-        slider: the slider.
-        name: what it sets.
-    """
-    box = widgets.BoundedIntText(value=slider.value, min=slider.min, max=slider.max, description=name)
-    widgets.link((slider, "max"), (box, "max"))
-    widgets.link((slider, "value"), (box, "value"))
-    return box

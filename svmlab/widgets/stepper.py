@@ -1,7 +1,9 @@
-"""MigrationStepper: one prefetch, moment by moment, forward and back."""
+"""Steppers: a run, moment by moment, forward and back."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -9,19 +11,86 @@ import ipywidgets as widgets
 from svmlab.hardware.machine import Machine
 from svmlab.mm.span import Span
 from svmlab.svm.process import Process
-from svmlab.views import Scene, Table, show, table
+from svmlab.views import Scene, Table
+from svmlab.widgets.controls import choice, slider
+from svmlab.widgets.lab import Lab
 from svmlab.widgets.recording import Chapter, Recording, record
 from svmlab.widgets.run_page import RunPage, rows
-from svmlab.widgets.shown import Shown, Twin, numbered
 from svmlab.widgets.telling import reason
 
-__all__ = ["MigrationStepper"]
+__all__ = ["MigrationStepper", "Stepper", "places"]
 
 START = "gpu0"
 _RETURNS = "call returns"
 
 
-class MigrationStepper(Shown):
+def places(machine: Machine) -> dict[str, str]:
+    """Locations that behave differently, seen from gpu0, with what the reader calls them.
+
+    Args:
+        machine: on which machine.
+    """
+    others = range(1, len(machine.gpus))
+    near = [gpu for gpu in others if machine.near(0, gpu)][:1]
+    far = [gpu for gpu in others if not machine.near(0, gpu)][:1]
+    gpus = {f"gpu{gpu}": f"gpu{gpu}, {hive} hive" for hive, found in (("same", near), ("other", far)) for gpu in found}
+    return {START: START, **gpus, "cpu": "RAM", "": "nowhere"}
+
+
+class Stepper(Lab):
+    """A choice, the run that follows from it, and a slider for the moment in it.
+
+    Args:
+        name: what is chosen.
+        chosen: the control for it.
+
+    Attributes:
+        moment: the slider for the moment; ``number`` is a box for the same.
+    """
+
+    def __init__(self, name: str, chosen: widgets.Dropdown) -> None:
+        self._chosen, self._runs = chosen, dict[str, RunPage]()
+        self.moment = slider(0, 0, 0, live=True)
+        super().__init__({name: chosen, "moment": self.moment})
+        self.number: widgets.BoundedIntText = self.box.children[0].children[1]
+
+    @abstractmethod
+    def _record(self, value: str) -> Recording:
+        """Run what is chosen."""
+
+    @abstractmethod
+    def _opens_at(self, recording: Recording) -> int:
+        """The moment to show first, which is where something interesting goes on."""
+
+    def page(self) -> str:
+        """See ``Lab.page``."""
+        return self._run(self._chosen.value).page(self.moment.value)
+
+    def adapt(self, control: widgets.DOMWidget) -> None:
+        """Another run has other moments; the end of the first call is there for every choice, to be compared."""
+        if control is self._chosen:
+            ends = self._go().recording.ends
+            self.moment.value = next(iter(ends.values()))
+
+    def restart(self) -> None:
+        """See ``Lab.restart``."""
+        with self._unobserved():
+            self._chosen.value = self._start[0]
+            self.moment.value = self._opens_at(self._go().recording)
+        self.draw()
+
+    def _go(self) -> RunPage:
+        run = self._run(self._chosen.value)
+        self.moment.max = len(run.recording.moments) - 1
+        return run
+
+    def _run(self, value: str) -> RunPage:
+        if value not in self._runs:
+            self._runs[value] = RunPage(self._record(value))
+        return self._runs[value]
+
+
+class MigrationStepper(Stepper):
     """Step through a prefetch: where the pages are, who could reach them, what happens, and why.
 
     The CPU fills a buffer. Then: gpu0 gets access and a prefetch location is asked for; the machine comes to rest; gpu0
@@ -42,64 +111,37 @@ class MigrationStepper(Shown):
     ('gpu0', True)
     """
 
-    text = "MigrationStepper: run this cell to use it; the next cell shows what matters without a kernel."
-
     def __init__(self, machine: str = "mi210-two-hives", size: str = "4 MiB") -> None:
         self._machine, self._size = Machine.find(machine), size
-        self._runs: dict[str, RunPage] = {}
-        self.view = widgets.HTML()
-        places = [(name, place) for place, name in self._places().items()]
-        self.prefetch = widgets.Dropdown(options=places, value=START, description="prefetch")
-        self.moment = widgets.IntSlider(min=0, readout=False)
-        self.number = numbered(self.moment, "moment")
-        self.reset = widgets.Button(description="Reset")
-        self.box = widgets.VBox([widgets.HBox([self.prefetch, self.number, self.moment, self.reset]), self.view])
-        self.prefetch.observe(self._choose, "value")
-        self.moment.observe(self._draw, "value")
-        self.reset.on_click(self._start)
-        self._start()
+        self._places = places(self._machine)
+        self.prefetch = choice({name: place for place, name in self._places.items()}, START)
+        super().__init__("prefetch", self.prefetch)
 
-    def static(self) -> Twin:
-        """Show without a kernel what matters: where the pages are after each part, for every prefetch location.
-
-        Returns:
-            The same in words.
-        """
-        scene = self.summary()
-        show(scene)
-        runs = {name: self._run(place).recording for place, name in self._places().items()}
-        reasons = (f"{name}: the pages shall be {reason(run, run.ends[_RETURNS])}" for name, run in runs.items())
-        return Twin("\n".join([table(scene), "", *reasons]))
+    def notes(self) -> Iterable[str]:
+        """See ``Lab.notes``."""
+        for name, run in self._recordings().items():
+            yield f"{name}: the pages shall be {reason(run, run.ends[_RETURNS])}"
 
     def summary(self) -> Scene:
         """What ``static`` shows: a row for each prefetch location and page table, a column for each part of the run."""
-        runs = {name.partition(",")[0]: self._run(place).recording for place, name in self._places().items()}
+        runs = {name.partition(",")[0]: run for name, run in self._recordings().items()}
         lines = [row for name, run in runs.items() for row in rows(name, run, numbers=(0, *run.ends.values()))]
         moved = [name for name, run in runs.items() if run.first("migrate_end")]
         title = f"Only a prefetch to {' or '.join(moved)} moves pages"
         columns = ("prefetch to", "table of", "before", *runs[START].ends)
         return Scene("summary", title, (Table(columns, tuple(lines), kind="summary"),))
 
-    def _places(self) -> dict[str, str]:
-        """The prefetch locations to choose from, with what the reader calls them."""
-        others = range(1, len(self._machine.gpus))
-        near = [gpu for gpu in others if self._machine.near(0, gpu)][:1]
-        far = [gpu for gpu in others if not self._machine.near(0, gpu)][:1]
-        gpus = {
-            f"gpu{gpu}": f"gpu{gpu}, {hive} hive" for hive, found in (("same", near), ("other", far)) for gpu in found
-        }
-        return {START: START, **gpus, "cpu": "RAM", "": "nowhere"}
+    def _recordings(self) -> Mapping[str, Recording]:
+        return {name: self._run(place).recording for place, name in self._places.items()}
 
-    def _run(self, place: str) -> RunPage:
-        if place not in self._runs:
-            self._runs[place] = RunPage(self._record(place))
-        return self._runs[place]
+    def _opens_at(self, recording: Recording) -> int:
+        return recording.first("copy")
 
-    def _record(self, place: str) -> Recording:
+    def _record(self, value: str) -> Recording:
         p = Process(self._machine)
         a = p.mmap(self._size, name="a")
         a[:] = 7
-        asked: dict[str, Any] = {"access": ["gpu0"]} | ({"prefetch": place} if place else {})
+        asked: dict[str, Any] = {"access": ["gpu0"]} | ({"prefetch": value} if value else {})
         chapters = (
             Chapter(_RETURNS, lambda: p.start.set_attr(a, **asked)),
             Chapter("restored"),
@@ -108,21 +150,3 @@ class MigrationStepper(Shown):
             Chapter("restored again"),
         )
         return record(p, a.span, chapters=chapters)
-
-    def _start(self, _button: Any = None) -> None:
-        # What is drawn on the way would be sent to the browser, and flicker.
-        with self.view.hold_sync():
-            self.prefetch.value = START
-            self._choose()
-            self.moment.value = self._run(START).recording.first("copy")
-
-    def _choose(self, _change: Any = None) -> None:
-        recording = self._run(self.prefetch.value).recording
-        with self.view.hold_sync():
-            self.moment.max = len(recording.moments) - 1
-            # The end of the call is there for every location, so that what differs can be compared.
-            self.moment.value = recording.ends[_RETURNS]
-            self._draw()
-
-    def _draw(self, _change: Any = None) -> None:
-        self.view.value = self._run(self.prefetch.value).page(self.moment.value)

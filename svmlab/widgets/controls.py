@@ -1,0 +1,69 @@
+"""Controls that work alike in ipywidgets 7 and 8, by mouse, by keyboard and for a screen reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import ipywidgets as widgets
+
+__all__ = ["choice", "numbered", "row", "slider", "text"]
+
+
+def choice(options: Iterable[str] | Mapping[str, str], start: str) -> widgets.Dropdown:
+    """One of a few things.
+
+    Args:
+        options: the values, or what the reader calls each of them to the value.
+        start: the value at the start.
+    """
+    pairs = list(options.items()) if isinstance(options, Mapping) else [(value, value) for value in options]
+    return widgets.Dropdown(options=pairs, value=start)
+
+
+def slider(low: int, high: int, start: int, *, step: int = 1, live: bool = False) -> widgets.IntSlider:
+    """A number.
+
+    Args:
+        low, high: its least and its greatest value.
+        start: its value at the start.
+        step: how far an arrow key goes.
+        live: follow the handle; without, what the number decides is done when the handle is let go.
+    """
+    return widgets.IntSlider(value=start, min=low, max=high, step=step, continuous_update=live, readout=False)
+
+
+def text(start: str) -> widgets.Text:
+    """Words or numbers as the reader writes them, taken when Enter is pressed or the box is left."""
+    return widgets.Text(value=start, continuous_update=False)
+
+
+def numbered(slider: widgets.IntSlider, name: str) -> widgets.BoundedIntText:
+    """A box for a number that is always the slider's.
+
+    A slider has no name that a screen reader could tell, and is hard to set exactly; the box beside it has and is not.
+
+    Args:
+        slider: the slider.
+        name: what it sets.
+    """
+    box = widgets.BoundedIntText(value=slider.value, min=slider.min, max=slider.max, step=slider.step, description=name)
+    widgets.link((slider, "max"), (box, "max"))
+    widgets.link((slider, "value"), (box, "value"))
+    return box
+
+
+def row(controls: Mapping[str, widgets.DOMWidget], *further: widgets.DOMWidget) -> widgets.HBox:
+    """Controls beside each other, each with its name; they wrap where the page is narrow.
+
+    Args:
+        controls: by their names.
+        further: what stands behind them.
+    """
+    parts: list[widgets.DOMWidget] = []
+    for name, control in controls.items():
+        if isinstance(control, widgets.IntSlider):
+            parts.append(numbered(control, name))
+        else:
+            control.description = name
+        parts.append(control)
+    return widgets.HBox([*parts, *further], layout=widgets.Layout(flex_flow="row wrap"))
