@@ -12,7 +12,7 @@ from svmlab.bench.harness import PAIRS, Case, Row, measure, render
 
 __all__ = ["MODULES", "bench", "run"]
 
-MODULES = {"ranges": "svmlab.bench.ranges"}
+MODULES = {"migration": "svmlab.bench.migration", "ranges": "svmlab.bench.ranges"}
 """What can be measured; each module has ``cases()``, which yields its cases one after the other."""
 
 

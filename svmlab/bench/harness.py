@@ -39,6 +39,10 @@ class Row(TypedDict):
     ms: float
 
 
+def _nothing() -> None:
+    """What most cases have to prepare."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A subject and a base to compare it with.
@@ -50,6 +54,7 @@ class Case:
         subject: does ``calls`` calls.
         baseline: does as many of the base.
         calls: how many.
+        prepare: is called before each of them, and is not timed.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Case:
     subject: Callable[[], object]
     baseline: Callable[[], object]
     calls: int
+    prepare: Callable[[], object] = _nothing
 
 
 def measure(case: Case, *, pairs: int = PAIRS, clock: Clock = perf_counter_ns) -> Row:
@@ -98,12 +104,13 @@ def measure(case: Case, *, pairs: int = PAIRS, clock: Clock = perf_counter_ns) -
 
 def _pair(case: Case, *, swapped: bool, clock: Clock) -> tuple[int, int]:
     if swapped:
-        base = _time(case.baseline, clock)
-        return _time(case.subject, clock), base
-    return _time(case.subject, clock), _time(case.baseline, clock)
+        base = _time(case, case.baseline, clock)
+        return _time(case, case.subject, clock), base
+    return _time(case, case.subject, clock), _time(case, case.baseline, clock)
 
 
-def _time(work: Callable[[], object], clock: Clock) -> int:
+def _time(case: Case, work: Callable[[], object], clock: Clock) -> int:
+    case.prepare()
     begin = clock()
     work()
     return max(1, clock() - begin)

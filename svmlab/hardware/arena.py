@@ -36,7 +36,10 @@ def arena(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
             return np.zeros(shape, dtype)
         # Without MAP_NORESERVE, Linux refuses more than about the memory it has, even if most is never touched.
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-        return np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype).reshape(shape)
+        memory = mmap.mmap(-1, size, flags=flags)
+        if size:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(memory, dtype).reshape(shape)
     except (OSError, MemoryError) as error:
         raise InputError(
             f"this computer refuses {size >> 30} GiB of address space ({error})", hint="a smaller vram= and ram="

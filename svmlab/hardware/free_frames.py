@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
+
+from svmlab.hardware.frames import Frames
 
 __all__ = ["FreeFrames"]
 
@@ -76,11 +76,16 @@ class FreeFrames:
             return np.array([start + int(free.argmax())])
         return np.flatnonzero(free)[:most] + start
 
-    def give_back(self, pfns: npt.NDArray[np.integer[Any]]) -> None:
-        """Count frames as free that have lost their last reference; each is named once, in ascending order."""
-        if not len(pfns):
+    def give_back(self, frames: Frames) -> None:
+        """Count frames as free that have lost their last reference; each is named once."""
+        if not len(frames):
             return
-        blocks, counts = np.unique((pfns - self._first) // _BLOCK, return_counts=True)
-        self._room[blocks] += counts
-        self._block = min(self._block, int(blocks[0]))
-        self.npages += len(pfns)
+        if isinstance(frames, range):
+            edges = np.arange(len(self._room) + 1) * _BLOCK + self._first
+            inside = np.clip(edges, frames.start, frames.stop)
+            counts = inside[1:] - inside[:-1]
+        else:
+            counts = np.bincount((frames - self._first) // _BLOCK, minlength=len(self._room))
+        self._room += counts
+        self._block = min(self._block, int(np.flatnonzero(counts)[0]))
+        self.npages += len(frames)

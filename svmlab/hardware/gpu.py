@@ -10,7 +10,7 @@ import numpy as np
 import simpy
 
 from svmlab.errors import MemoryExceptionError
-from svmlab.hardware.memory import Pfns
+from svmlab.hardware.frames import Frames, Pfns, array_of
 from svmlab.hardware.page_column import PageColumn
 from svmlab.hardware.world import Blocking, World
 
@@ -122,11 +122,18 @@ class ProcessDevice:
         need = PteFlag.VALID | (PteFlag.WRITEABLE if write else PteFlag.READABLE)
         return self.flags.leading(page, last, lambda flags: (flags & need) == need)
 
-    def map(self, start: int, pfns: Pfns, flags: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
-        """Write entries for ``len(pfns)`` pages from ``start`` on; flags 0 means unmapped."""
+    def map(self, start: int, frames: Frames, flags: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
+        """Write entries for consecutive pages.
+
+        Args:
+            start: the first of them.
+            frames: what they name, shape ``(n,)``; 64 Ki at most if they are a range.
+            flags: bits of each, shape ``(n,)``, or the bits they have in common, shape ``(1,)``; 0 means unmapped.
+        """
         self.settle()
-        self.frames.set(start, np.where(flags != 0, pfns, 0))
-        self.flags.set(start, flags)
+        pfns = array_of(frames)
+        self.frames.set(start, pfns if flags.all() else np.where(flags != 0, pfns, np.uint32(0)))
+        self.flags.set(start, np.broadcast_to(flags, pfns.shape))
         self._wake(interrupt=True)
 
     def unmap(self, start: int, last: int) -> None:

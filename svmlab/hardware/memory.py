@@ -16,6 +16,7 @@ import simpy
 
 from svmlab.errors import DriverError, InputError
 from svmlab.hardware.arena import arena
+from svmlab.hardware.frames import AnyPfns, Frames, Pfns, array_of, compact, runs_of, where
 from svmlab.hardware.free_frames import FreeFrames
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.page_column import BLOCK_PAGES
@@ -23,9 +24,7 @@ from svmlab.units import PAGE_SIZE
 
 __all__ = ["FIRST_RAM_PFN", "ZERO_PFN", "FrameFlag", "Memory", "Pfns", "runs_of"]
 
-Pfns = npt.NDArray[np.uint32]
-"""Frame numbers, any shape."""
-AnyPfns = npt.NDArray[np.integer[Any]]
+Bytes = npt.NDArray[np.uint8]
 
 ZERO_PFN = 1
 """The shared zero page; pfn 0 names no frame."""
@@ -49,30 +48,12 @@ class FrameFlag(IntFlag):
     PINNED = 8
 
 
-def runs_of(*columns: AnyPfns) -> list[tuple[int, int]]:
-    """Cut parallel columns of frame numbers into runs in which each of them counts up by one.
-
-    Returns:
-        ``(offset, length)`` of every run, in order.
-
-    >>> runs_of(np.array([5, 6, 7, 20, 21]))
-    [(0, 3), (3, 2)]
-    """
-    length = len(columns[0])
-    if length == 0:
-        return []
-    breaks = np.zeros(length - 1, bool)
-    for column in columns:
-        breaks |= column[1:] != column[:-1] + 1
-    starts = np.concatenate(([0], np.flatnonzero(breaks) + 1, [length]))
-    return list(zip(starts[:-1].tolist(), np.diff(starts).tolist(), strict=True))
-
-
 class Memory:
     """RAM and every VRAM as one space of page frames.
 
     Attributes:
         ram_pages: frames of RAM; they are ``FIRST_RAM_PFN`` and the following.
+        vram_start: first pfn of VRAM.
         vram_base: first pfn of each GPU's VRAM, by GPU index, and one past the last frame.
         references: how many page table entries, page caches, pins and migrations name each frame, shape ``(frames,)``.
         flags: ``FrameFlag`` bits, shape ``(frames,)``.
@@ -103,6 +84,7 @@ class Memory:
         self.bytes = arena((frames, PAGE_SIZE), np.uint8) if payload else None
         self.device_page_free: Callable[[Pfns], None] = _forget
         self.unlocked: list[simpy.Event] = []
+        self.vram_start = int(self.vram_base[0])
         self._free_ram = FreeFrames(self.references, FIRST_RAM_PFN, self.ram_pages)
 
     @property
@@ -110,13 +92,22 @@ class Memory:
         """Frames of RAM in use."""
         return self.ram_pages - self._free_ram.npages
 
+    def first_of(self, gpu: int) -> int:
+        """First pfn of a GPU's VRAM by its index, of RAM for -1, and one past the last frame for the number of GPUs."""
+        return FIRST_RAM_PFN if gpu < 0 else int(self.vram_base[gpu])
+
     def gpu_of(self, pfns: AnyPfns) -> npt.NDArray[np.intp]:
         """Index of the GPU whose VRAM each frame lies in; -1 for RAM."""
         return np.searchsorted(self.vram_base, pfns, side="right") - 1
 
+    def home_of(self, frames: range) -> int | None:
+        """Index of the GPU in whose VRAM a run of frames lies, -1 for RAM; None where it lies in two places."""
+        first, last = self.gpu_of(np.array([frames.start, frames.stop - 1])).tolist()
+        return first if first == last else None
+
     def is_device(self, pfns: AnyPfns) -> npt.NDArray[np.bool_]:
         """Whether each frame lies in the VRAM of some GPU."""
-        device: npt.NDArray[np.bool_] = pfns >= self.vram_base[0]
+        device: npt.NDArray[np.bool_] = pfns >= self.vram_start
         return device
 
     def in_vram_of(self, pfns: AnyPfns, gpus: Iterable[int]) -> npt.NDArray[np.bool_]:
@@ -150,29 +141,57 @@ class Memory:
             self.clear(pfns[:used_before])
         return pfns
 
-    def get(self, pfns: AnyPfns) -> None:
+    def get(self, frames: Frames, *, distinct: bool = False) -> None:
         """Add one reference to each frame; a frame named twice gets two.
+
+        Args:
+            frames: which.
+            distinct: nobody is named twice, and the caller knows.
 
         Raises:
             DriverError: ENOMEM, a frame has as many references as can be counted; none is added.
         """
-        frames, times = _counted(pfns)
-        if (self.references[frames] > _MOST_REFERENCES - times).any():
+        at, times = (where(frames), np.uint8(1)) if distinct else _counted(frames)
+        references = self.references[at]
+        if len(references) and (references > _MOST_REFERENCES - times).any():
             raise DriverError(errno.ENOMEM, f"a page frame cannot be shared more than {_MOST_REFERENCES} times")
-        self.references[frames] += times
+        self.references[at] = references + times
 
-    def put(self, pfns: AnyPfns) -> None:
+    def put(self, frames: Frames, *, distinct: bool = False) -> None:
         """Drop one reference of each frame, two of a frame named twice; the last one frees it."""
-        frames, times = _counted(pfns)
-        self.references[frames] -= times
-        gone = frames[self.references[frames] == 0]
+        at, times = (where(frames), np.uint8(1)) if distinct else _counted(frames)
+        left = self.references[at] - times
+        self.references[at] = left
+        gone = left == 0
+        if isinstance(at, slice):
+            self._free(range(at.start, at.stop) if gone.all() else array_of(at.start + np.flatnonzero(gone)))
+        else:
+            self._free(array_of(at[gone]))
+
+    def _free(self, gone: Frames) -> None:
+        """Frames that nobody names any more, each named once."""
         if not len(gone):
             return
-        self.flags[gone[self.flags[gone] != 0]] = 0
-        device = self.is_device(gone)
-        if device.any():
-            self.device_page_free(gone[device])
-        self._free_ram.give_back(gone[~device])
+        if self.flags[where(gone)].any():  # without a need, no column is written and takes memory
+            self.flags[where(gone)] = 0
+        if isinstance(gone, range):
+            for inside in (
+                range(gone.start, min(gone.stop, self.vram_start)),
+                range(max(gone.start, self.vram_start), gone.stop),
+            ):
+                self._free_side(inside)
+        else:
+            device = self.is_device(gone)
+            self._free_side(gone[~device])
+            self._free_side(gone[device])
+
+    def _free_side(self, gone: Frames) -> None:
+        if not len(gone):
+            return
+        if gone[0] >= self.vram_start:
+            self.device_page_free(array_of(gone))
+        else:
+            self._free_ram.give_back(gone)
 
     def pin(self, pfns: AnyPfns) -> None:
         """Hold frames where they are; the shared zero page needs no holding."""
@@ -192,20 +211,33 @@ class Memory:
         self.flags[frames[self.pins[frames] == 0]] &= ~np.uint8(FrameFlag.PINNED)
         self.put(real)
 
-    def copy(self, source: AnyPfns, target: AnyPfns) -> None:
+    def copy(self, source: Frames, target: Frames) -> None:
         """Copy whole pages; runs that are contiguous on both sides are one copy each."""
-        for at in range(0, len(source) if self.bytes is not None else 0, BLOCK_PAGES):
-            self._copy_block(self.bytes, source[at : at + BLOCK_PAGES], target[at : at + BLOCK_PAGES])
+        pages = self.bytes
+        if pages is None:
+            return
+        source, target = compact(source), compact(target)
+        if isinstance(source, range) and isinstance(target, range):
+            pages[where(target)] = pages[where(source)]
+            return
+        for at in range(0, len(source), BLOCK_PAGES):
+            some = slice(at, at + BLOCK_PAGES)
+            self._copy_block(pages, compact(source[some]), compact(target[some]))
 
-    def _copy_block(self, pages: Any, source: AnyPfns, target: AnyPfns) -> None:
-        runs = _long_runs(source, target)
+    def _copy_block(self, pages: Bytes, source: Frames, target: Frames) -> None:
+        runs = _long_runs(*(side for side in (source, target) if not isinstance(side, range)))
         for at, count in runs or ():
             src, dst = int(source[at]), int(target[at])
             pages[dst : dst + count] = pages[src : src + count]
-        if runs is None:
-            self._copy_scattered(pages, source, target)
+        if runs is not None:
+            return
+        if isinstance(target, range) and target.start >= self.vram_start > max(source):
+            # numpy copies in between what might overlap, and what lies on one side of the border cannot
+            np.take(pages[: self.vram_start], source, axis=0, out=pages[where(target)], mode="clip")
+        else:
+            self._copy_scattered(pages, array_of(source), array_of(target))
 
-    def _copy_scattered(self, pages: npt.NDArray[np.uint8], source: AnyPfns, target: AnyPfns) -> None:
+    def _copy_scattered(self, pages: Bytes, source: AnyPfns, target: AnyPfns) -> None:
         buffer = np.empty((_GATHERED_PAGES, PAGE_SIZE), np.uint8)
         for at in range(0, len(source), _GATHERED_PAGES):
             some = source[at : at + _GATHERED_PAGES]
@@ -262,8 +294,10 @@ def _forget(pfns: Pfns) -> None:
     """What becomes of a device page that no driver cares for."""
 
 
-def _counted(pfns: AnyPfns) -> tuple[AnyPfns, Any]:
-    """Each frame once, and how often it is named."""
+def _counted(pfns: Frames) -> tuple[Any, Any]:
+    """Where each frame is in a column, once, and how often it is named."""
+    if isinstance(pfns, range):
+        return where(pfns), np.uint8(1)
     if (pfns[1:] > pfns[:-1]).all():
         return pfns, np.uint8(1)
     frames, times = np.unique(pfns, return_counts=True)

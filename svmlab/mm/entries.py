@@ -7,14 +7,27 @@ whose frame lies in VRAM; a migration entry is one whose frame carries ``FrameFl
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from svmlab.hardware.frames import Frames, array_of
 from svmlab.hardware.memory import ZERO_PFN, FrameFlag, Memory
+from svmlab.hardware.page_column import BLOCK_PAGES
 
-__all__ = ["NONE", "SWAP", "WRITE", "ZERO_ENTRY", "Entries", "EntryKind", "kinds", "make", "migrating", "pfn_of"]
+__all__ = [
+    "NONE",
+    "SWAP",
+    "WRITE",
+    "ZERO_ENTRY",
+    "Entries",
+    "EntryKind",
+    "kinds",
+    "make",
+    "migrating",
+    "pfn_of",
+    "run_of",
+]
 
 Entries = npt.NDArray[np.uint32]
 """Entries of consecutive pages, shape ``(pages,)``."""
@@ -23,6 +36,9 @@ NONE = 0
 WRITE = 1
 SWAP = 2
 ZERO_ENTRY = ZERO_PFN << 2
+_STEP = np.uint32(1 << 2)
+"""From the entry of one frame to that of the next."""
+_STEPS: Entries = np.arange(BLOCK_PAGES, dtype=np.uint32) * _STEP
 
 
 class EntryKind(IntEnum):
@@ -36,14 +52,34 @@ class EntryKind(IntEnum):
     SWAP = 5
 
 
-def make(pfns: npt.NDArray[Any], *, write: bool | npt.NDArray[np.bool_]) -> Entries:
+def make(pfns: Frames, *, write: bool | npt.NDArray[np.bool_]) -> Entries:
     """Entries for frames."""
-    return (pfns.astype(np.uint32) << np.uint32(2)) | np.asarray(write).astype(np.uint32)
+    if isinstance(pfns, range) and len(pfns) <= BLOCK_PAGES:
+        shifted: Entries = _STEPS[: len(pfns)] + np.uint32(pfns.start << 2)
+    else:
+        shifted = array_of(pfns).astype(np.uint32) << np.uint32(2)
+    if write is not False:
+        shifted |= np.uint32(WRITE) if write is True else write.astype(np.uint32)
+    return shifted
 
 
 def pfn_of(entries: Entries) -> npt.NDArray[np.uint32]:
     """Frame (or swap slot) that each entry names; 0 for none."""
     return entries >> np.uint32(2)
+
+
+def run_of(entries: Entries) -> range | None:
+    """The frames of entries that name consecutive frames and agree in their write bit, as most do; else None.
+
+    >>> run_of(make(np.array([5, 6, 7]), write=True)), run_of(make(np.array([5, 7]), write=True))
+    (range(5, 8), None)
+    """
+    first, length = int(entries[0]), len(entries)
+    if first & SWAP or first == NONE or int(entries[-1]) - first != (length - 1) << 2:
+        return None
+    if length > 1 and not (entries[1:] - entries[:-1] == _STEP).all():
+        return None
+    return range(first >> 2, (first >> 2) + length)
 
 
 def kinds(entries: Entries, memory: Memory) -> npt.NDArray[np.uint8]:

@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
+from svmlab.hardware.frames import where
 from svmlab.hardware.injection import Injections
-from svmlab.hardware.memory import FrameFlag
+from svmlab.hardware.memory import ZERO_PFN, FrameFlag
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import accessible, handle_fault
 from svmlab.mm.vma import Vma, VmaKind
 
-__all__ = ["range_fault"]
+__all__ = ["fault_range", "range_fault"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -46,23 +47,50 @@ def range_fault(
 
     Kernel: hmm_range_fault (mm/hmm.c)
     """
+    found = np.zeros(last - start + 1, np.uint32)
+    yield from fault_range(mm, vma, start, last, write=write, owners=owners, faults=faults, found=found)
+    return found
+
+
+def fault_range(
+    mm: AddressSpace,
+    vma: Vma,
+    start: int,
+    last: int,
+    *,
+    write: bool,
+    owners: frozenset[int],
+    faults: Injections,
+    found: pte.Entries | None = None,
+) -> Blocking[None]:
+    """``range_fault`` for a caller who reads the page table itself, once no notifier has told of a change."""
     if hit := faults.first("hmm_fault"):
         raise DriverError(hit.errno, "the HMM walk was told to fail")
     if vma.kind is VmaKind.DEVICE or not vma.allows(write=False):
         raise DriverError(errno.EFAULT, f"{vma.name or 'the mapping'} cannot be read")
     if write and not vma.writable:
         raise DriverError(errno.EPERM, f"{vma.name or 'the mapping'} is read-only")
-    found = np.zeros(last - start + 1, np.uint32)
     page = start
     while page <= last:
-        ready = mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
-        if ready:
-            found[page - start :][:ready] = mm.table.view(page, page + ready - 1)
+        if ready := _ready(mm, page, last, write=write, owners=owners):
+            if found is not None:
+                found[page - start :][:ready] = mm.table.view(page, page + ready - 1)
             page += ready
         else:
             yield from _fault(mm, page, last, write=write)
     yield mm.world.delay((last - start + 1) * mm.costs.hmm_fault_page_ns)
-    return found
+
+
+def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]) -> int:
+    """How many pages from ``page`` on need no fault, up to ``last`` and the end of the block."""
+    entries, memory = mm.table.view(page, last), mm.memory
+    frames = pte.run_of(entries)
+    if frames is not None and frames.start > ZERO_PFN and not (memory.flags[where(frames)] & FrameFlag.MIGRATING).any():
+        if any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in owners):
+            return len(entries)
+        if frames.stop <= memory.vram_start and (not write or int(entries[0]) & pte.WRITE):
+            return len(entries)
+    return mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
 
 
 def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]) -> Mask:

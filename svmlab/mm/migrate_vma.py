@@ -8,36 +8,29 @@ again) into the page tables. Between setup and finalize a collected page is reac
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
+from svmlab.hardware.frames import Frames, Pfns, array_of, where
 from svmlab.hardware.injection import Injections
-from svmlab.hardware.memory import ZERO_PFN, FrameFlag, Pfns
+from svmlab.hardware.memory import ZERO_PFN, FrameFlag
 from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
+from svmlab.mm.migrate_block import MIGRATE, PFN_SHIFT, VALID, WRITE, Block, Index, Mask, Words, framed
 from svmlab.mm.rmap import Sought, other_mappers, replace_entries, shares_frames, tell_mappers
 from svmlab.mm.vma import Vma, VmaKind
 from svmlab.uapi import NotifierEvent
 
 __all__ = ["MIGRATE", "PFN_SHIFT", "VALID", "WRITE", "MigrateVma", "finalize", "pages", "setup"]
 
-VALID = 1
-MIGRATE = 2
-WRITE = 8
-PFN_SHIFT = 6
-"""Bits of a src or dst entry (include/linux/migrate.h); the frame number stands above PFN_SHIFT."""
-
-Words = npt.NDArray[np.uint64]
-Mask = npt.NDArray[np.bool_]
-
 _IN_USE = np.uint8(FrameFlag.LOCKED | FrameFlag.MIGRATING)
-_NOT_MIGRATE = ~np.uint64(MIGRATE)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +43,7 @@ class MigrateVma:
         from_ram: MIGRATE_VMA_SELECT_SYSTEM when true, MIGRATE_VMA_SELECT_DEVICE_PRIVATE when false.
         owners: GPUs (by index) whose device pages the caller may collect (pgmap_owner).
         gpu: the GPU it is for, by index, if a fault was ordered for one GPU only.
-        src: one entry a page after setup, shape ``(npages,)``; ``MIGRATE`` stays on what really moved after pages.
-        dst: one entry a page, filled in by the driver between setup and pages.
+        blocks: its pages, block by block, after setup.
     """
 
     mm: AddressSpace
@@ -61,12 +53,7 @@ class MigrateVma:
     from_ram: bool
     owners: frozenset[int] = frozenset()
     gpu: int | None = None
-    src: Words = field(init=False)
-    dst: Words = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.src = np.zeros(max(0, self.npages), np.uint64)
-        self.dst = np.zeros(max(0, self.npages), np.uint64)
+    blocks: list[Block] = field(default_factory=list)
 
     @property
     def last(self) -> int:
@@ -74,48 +61,80 @@ class MigrateVma:
         return self.start + self.npages - 1
 
     @property
+    def src(self) -> Words:
+        """The src entries with the kernel's bits; ``MIGRATE`` stays on what really moved after pages."""
+        return _joined(block.src() for block in self.blocks)
+
+    @property
+    def dst(self) -> Words:
+        """The dst entries with the kernel's bits, filled in by the driver between setup and pages."""
+        return _joined(block.dst() for block in self.blocks)
+
+    @property
     def collected(self) -> Mask:
         """Which pages carry MIGRATE, holes included."""
-        carried: Mask = (self.src & np.uint64(MIGRATE)) != 0
-        return carried
+        return _joined(block.collected() for block in self.blocks)
 
     @property
     def cpages(self) -> int:
         """How many pages carry MIGRATE."""
-        return sum(int(np.count_nonzero(self.src[block] & np.uint64(MIGRATE))) for block in self.blocks())
+        return sum(block.cpages for block in self.blocks)
+
+    @property
+    def aimed_pages(self) -> int:
+        """How many pages have a destination."""
+        return sum(block.count_aimed() for block in self.blocks)
+
+    @property
+    def moved_pages(self) -> int:
+        """How many pages really moved; meaningful after ``pages``."""
+        return sum(block.count_moved() for block in self.blocks)
 
     def source_pfns(self) -> Pfns:
         """Frame of each source page; 0 for a hole or a page that was not collected."""
-        return _pfns(self.src)
+        return _joined(block.sources() for block in self.blocks)
 
     def target_pfns(self) -> Pfns:
         """Frame of each destination page; 0 where there is none."""
-        return _pfns(self.dst)
-
-    def set_targets(self, index: npt.NDArray[np.intp], pfns: Pfns) -> None:
-        """Give the pages at ``index`` the destination frames ``pfns``."""
-        self.dst[index] = (pfns.astype(np.uint64) << np.uint64(PFN_SHIFT)) | np.uint64(VALID)
+        return _joined(block.targets() for block in self.blocks)
 
     def moved(self) -> Mask:
         """Which pages really moved; meaningful after ``pages``."""
-        both: Mask = self.collected & (self.dst != 0)
-        return both
+        return _joined(block.moved() for block in self.blocks)
 
-    def blocks(self) -> Iterator[slice]:
-        """The pages, as slices of src and dst that lie in one block of the page table each."""
+    def set_targets(self, index: Index, pfns: Pfns) -> None:
+        """Give the pages at ``index``, ascending, the destination frames ``pfns``."""
+        for block in self.blocks:
+            first, stop = np.searchsorted(index, (block.at, block.at + block.npages))
+            if first < stop:
+                block.aim(pfns[first:stop], index[first:stop] - block.at)
+
+    def parts(self, at: int, npages: int) -> Iterator[tuple[Block, slice]]:
+        """The blocks that hold ``npages`` pages from number ``at`` on, and which of their pages these are."""
+        number = (self.start + at) // BLOCK_PAGES - self.start // BLOCK_PAGES
+        stop = at + npages
+        while at < stop:
+            block = self.blocks[number]
+            until = min(stop, block.at + block.npages)
+            yield block, slice(at - block.at, until - block.at)
+            at, number = until, number + 1
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """The pages, cut where blocks of the page table end: first page, counted from ``start``, and number of each."""
         at = 0
         while at < self.npages:
-            stop = min(self.npages, BLOCK_PAGES - (self.start + at) % BLOCK_PAGES + at)
-            yield slice(at, stop)
-            at = stop
+            npages = min(self.npages - at, BLOCK_PAGES - (self.start + at) % BLOCK_PAGES)
+            yield at, npages
+            at += npages
 
-    def entries(self, block: slice) -> pte.Entries:
-        """What the page table holds for a block."""
-        return self.mm.table.view(self.start + block.start, self.start + block.stop - 1)
+    def entries(self, at: int, npages: int) -> pte.Entries:
+        """What the page table holds for pages of one block."""
+        return self.mm.table.view(self.start + at, self.start + at + npages - 1)
 
 
-def _pfns(words: Words) -> Pfns:
-    return (words >> np.uint64(PFN_SHIFT)).astype(np.uint32)
+def _joined(parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    found = list(parts)
+    return np.concatenate(found) if found else np.zeros(0, np.uint32)
 
 
 def setup(args: MigrateVma, faults: Injections) -> Blocking[None]:
@@ -128,7 +147,7 @@ def setup(args: MigrateVma, faults: Injections) -> Blocking[None]:
     5. put back what is pinned
 
     Args:
-        args: what to collect; ``src`` is filled in.
+        args: what to collect; ``blocks`` is filled in.
         faults: ordered faults (``setup``, ``page_lock``).
 
     Raises:
@@ -157,21 +176,40 @@ def _refuse_special(args: MigrateVma, faults: Injections) -> None:
 
 def _collect(args: MigrateVma, faults: Injections) -> None:
     """Fill src by the state of each entry, and lock the pages (migrate_vma_collect_pmd)."""
+    args.blocks = []
     args.mm.migrations.append(args)
     memory = args.mm.memory
-    for block in args.blocks():
-        entries = args.entries(block)
-        pfns = pte.pfn_of(entries)
-        empty, paged = _collectable(args, entries, pfns)
-        candidates = np.flatnonzero(paged | empty)
-        hits = faults.all("page_lock", len(candidates), gpu=args.gpu)
-        missed = candidates[[hit.index for hit in hits]]
-        paged[missed] = empty[missed] = False
-        words = (pfns.astype(np.uint64) << np.uint64(PFN_SHIFT)) | np.uint64(VALID | MIGRATE)
-        words[(entries & pte.WRITE) != 0] |= np.uint64(WRITE)
-        args.src[block] = np.where(paged, words, np.where(empty, np.uint64(MIGRATE), np.uint64(0)))
-        memory.flags[pfns[paged]] |= _IN_USE
-        memory.get(pfns[paged])
+    for at, npages in args.spans():
+        block = _plain_block(args, at, npages) or _any_block(args, at, npages)
+        if hits := faults.all("page_lock", block.cpages, gpu=args.gpu):
+            missed = np.zeros(npages, bool)
+            missed[np.flatnonzero(block.collected())[[hit.index for hit in hits]]] = True
+            block.forget(missed)
+        frames = framed(block.source)
+        memory.flags[where(frames)] |= _IN_USE
+        memory.get(frames, distinct=True)
+        args.blocks.append(block)
+
+
+def _plain_block(args: MigrateVma, at: int, npages: int) -> Block | None:
+    """A block of which every page can be collected and whose frames count up by one; None if it is no such block."""
+    entries, memory = args.entries(at, npages), args.mm.memory
+    frames = pte.run_of(entries)
+    if frames is None or frames.start <= ZERO_PFN:
+        return None
+    homes = [-1] if args.from_ram else sorted(args.owners)
+    inside = any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in homes)
+    if not inside or (memory.flags[where(frames)] & _IN_USE).any():
+        return None
+    return Block(at, npages, frames, True, bool(entries[0] & pte.WRITE))
+
+
+def _any_block(args: MigrateVma, at: int, npages: int) -> Block:
+    entries = args.entries(at, npages)
+    pfns = pte.pfn_of(entries)
+    empty, paged = _collectable(args, entries, pfns)
+    carried, writable = paged | empty, (entries & pte.WRITE) != 0
+    return Block(at, npages, np.where(paged, pfns, np.uint32(0)), bool(carried.all()) or carried, writable)
 
 
 def _collectable(args: MigrateVma, entries: pte.Entries, pfns: Pfns) -> tuple[Mask, Mask]:
@@ -191,24 +229,24 @@ def _unmap(args: MigrateVma) -> Blocking[None]:
     """
     if not shares_frames(args.mm, args.vma):
         return
-    for block in args.blocks():
-        pfns = _pfns(args.src[block])
+    for block in args.blocks:
+        pfns = block.sources()
         at = np.flatnonzero(pfns)
         if len(at):
-            sought = Sought(args.mm, args.vma, args.start + block.start + at, pfns[at], held=1)
+            sought = Sought(args.mm, args.vma, args.start + block.at + at, pfns[at], held=1)
             yield from tell_mappers(other_mappers(sought))
 
 
 def _put_back_pinned(args: MigrateVma) -> None:
     """A page with more references than mappings is in use by somebody who does not ask the page table."""
     memory = args.mm.memory
-    for block in args.blocks() if memory.pinned else ():
-        pfns = _pfns(args.src[block])
+    for block in args.blocks if memory.pinned else ():
+        pfns = block.sources()
         pinned = (pfns != 0) & ((memory.flags[pfns] & FrameFlag.PINNED) != 0)
         if pinned.any():
             memory.flags[pfns[pinned]] &= ~_IN_USE
-            memory.put(pfns[pinned])
-            args.src[block][pinned] = 0
+            memory.put(pfns[pinned], distinct=True)
+            block.forget(pinned)
 
 
 def pages(args: MigrateVma) -> Blocking[None]:
@@ -224,39 +262,43 @@ def pages(args: MigrateVma) -> Blocking[None]:
     first = _first_hole(args)
     if first is not None:
         yield from args.mm.notifiers.invalidate(NotifierEvent.MIGRATE, args.start + first, args.last)
-        for block in args.blocks():
+        for block in args.blocks:
             _fill_holes(args, block)
     yield args.mm.world.delay(args.npages * args.mm.costs.migrate_pages_page_ns)
 
 
 def _refuse_pages(args: MigrateVma) -> None:
     memory = args.mm.memory
-    for block in args.blocks():
-        source, target = _pfns(args.src[block]), _pfns(args.dst[block])
-        of_file = (source != 0) & ((memory.flags[source] & FrameFlag.FILE) != 0)
-        args.src[block][(target == 0) | (of_file & memory.is_device(target))] &= _NOT_MIGRATE
+    for block in args.blocks:
+        if not isinstance(block.target, range):
+            block.drop(block.targets() == 0)
+        of_file = (memory.flags[where(block.source)] & FrameFlag.FILE) != 0
+        if of_file.any():
+            block.drop(of_file & memory.is_device(block.targets()))
 
 
 def _first_hole(args: MigrateVma) -> int | None:
-    for block in args.blocks():
-        holes = np.flatnonzero(args.src[block] == MIGRATE)
+    for block in args.blocks:
+        holes = block.holes()
         if len(holes):
-            return int(block.start) + int(holes[0])
+            return block.at + int(holes[0])
     return None
 
 
-def _fill_holes(args: MigrateVma, block: slice) -> None:
+def _fill_holes(args: MigrateVma, block: Block) -> None:
     """Put destination pages where nothing was (migrate_vma_insert_page), unless somebody was faster."""
-    holes = np.flatnonzero(args.src[block] == MIGRATE)
+    holes = block.holes()
     if not len(holes):
         return
-    entries = next(args.mm.blocks(args.start + block.start, args.start + block.stop - 1))[1]
-    taken = (entries[holes] != pte.NONE) & (entries[holes] != pte.ZERO_ENTRY)
-    args.src[block][holes[taken]] &= _NOT_MIGRATE
-    free = holes[~taken]
-    target = _pfns(args.dst[block][free])
+    first = args.start + block.at
+    entries = next(args.mm.blocks(first, first + block.npages - 1))[1]
+    taken = np.zeros(block.npages, bool)
+    taken[holes] = (entries[holes] != pte.NONE) & (entries[holes] != pte.ZERO_ENTRY)
+    block.drop(taken)
+    free = holes[~taken[holes]]
+    target = block.targets()[free]
     entries[free] = pte.make(target, write=args.vma.writable)
-    args.mm.memory.get(target)
+    args.mm.memory.get(target, distinct=True)
 
 
 def finalize(args: MigrateVma) -> None:
@@ -269,25 +311,37 @@ def finalize(args: MigrateVma) -> None:
     Kernel: migrate_vma_finalize (mm/migrate_device.c)
     """
     memory = args.mm.memory
-    for block in args.blocks():
-        source, target = _pfns(args.src[block]), _pfns(args.dst[block])
-        _replace_moved(args, block, source, target)
-        memory.flags[source[source != 0]] &= ~_IN_USE
-        memory.flags[target[target != 0]] &= ~np.uint8(FrameFlag.LOCKED)
-        memory.put(source[source != 0])
-        memory.put(target[target != 0])
+    for block in args.blocks:
+        _replace_moved(args, block)
+        source, target = framed(block.source), framed(range(0) if block.target is None else block.target)
+        memory.flags[where(source)] &= ~_IN_USE
+        memory.flags[where(target)] &= ~np.uint8(FrameFlag.LOCKED)
+        memory.put(source, distinct=True)
+        memory.put(target, distinct=True)
     if args in args.mm.migrations:
         args.mm.migrations.remove(args)
     args.mm.migration_finished()
 
 
-def _replace_moved(args: MigrateVma, block: slice, source: Pfns, target: Pfns) -> None:
-    memory, src = args.mm.memory, args.src[block]
-    moved = np.flatnonzero(((src & np.uint64(MIGRATE)) != 0) & (source != 0) & (target != 0))
-    if not len(moved):
+def _replace_moved(args: MigrateVma, block: Block) -> None:
+    memory = args.mm.memory
+    index, old, new = block.moving()
+    if not len(old):
         return
-    old, new = source[moved], target[moved]
-    sought = Sought(args.mm, args.vma, args.start + block.start + moved, old, held=1)
-    mapped = replace_entries(sought, new, write=(src[moved] & np.uint64(WRITE)) != 0)
-    memory.references[new] += mapped
-    memory.references[old] -= mapped
+    mapped: Any = 1
+    if index is not None or shares_frames(args.mm, args.vma) or not _replace_all(args, block, old, new):
+        index = np.arange(block.npages) if index is None else index
+        writable = np.broadcast_to(np.asarray(block.writable), (block.npages,))[index]
+        sought = Sought(args.mm, args.vma, args.start + block.at + index, array_of(old), held=1)
+        mapped = replace_entries(sought, array_of(new), write=writable)
+    memory.references[where(new)] += mapped
+    memory.references[where(old)] -= mapped
+
+
+def _replace_all(args: MigrateVma, block: Block, old: Frames, new: Frames) -> bool:
+    """Replace the entries of a whole block, unless somebody touched them meanwhile; tells whether it did."""
+    entries = args.entries(block.at, block.npages)
+    if not np.array_equal(entries, pte.make(old, write=block.writable)):
+        return False
+    entries[:] = pte.make(new, write=block.writable)
+    return True

@@ -7,7 +7,7 @@ import errno
 import numpy as np
 
 from svmlab.errors import DriverError
-from svmlab.hardware.memory import Pfns
+from svmlab.hardware.frames import Pfns, compact, where
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.svm.behaviour import option
@@ -146,7 +146,10 @@ def _pages_do_not_count(system: System, pfns: Pfns, taken: bool = False) -> None
 @option("buffer_life", "pages")
 def _pages_count(system: System, pfns: Pfns, taken: bool = False) -> None:
     """Every page in VRAM holds a reference to its buffer, from the moment it is taken until it is freed."""
-    numbers, counts = np.unique(system.memory.owner[pfns], return_counts=True)
+    owners = system.memory.owner[where(compact(pfns))]
+    numbers, counts = owners[:1], np.array([len(owners)])
+    if (owners != owners[0]).any():
+        numbers, counts = np.unique(owners, return_counts=True)
     for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
         buffer = system.buffers.get(number)
         if buffer is None:

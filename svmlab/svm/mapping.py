@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
+from svmlab.hardware.frames import Frames, Pfns, array_of
+from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import handle_fault
-from svmlab.mm.hmm import range_fault
+from svmlab.mm.hmm import fault_range, range_fault
 from svmlab.mm.vma import Vma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
@@ -24,6 +27,8 @@ from svmlab.svm.pte import entry_flags
 from svmlab.svm.ranges import Range
 from svmlab.uapi import UnmapTrigger
 from svmlab.units import PAGE_SHIFT, SEC
+
+Writable = bool | npt.NDArray[np.bool_]
 
 __all__ = ["Target", "unmap_from_gpus", "validate_and_map", "validate_ram"]
 
@@ -107,20 +112,21 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
     if not vma.allows(write=False):
         yield from unmap_from_gpus(driver, range_, piece, UnmapTrigger.UNMAP_FROM_CPU)
         return
-    sequence, entries = yield from _walk(driver, range_, vma, piece)
+    sequence = yield from _walk(driver, range_, vma, piece)
     with (yield from range_.lock(driver.world).held()):
         if range_.sequence != sequence or range_.children or driver.mm.notifiers.busy(piece.start, piece.last):
             raise DriverError(errno.EAGAIN, "the CPU page table changed while the range was being mapped")
         for gpu in gpus_of(piece.gpus):
             range_.mapped |= 1 << gpu
-            yield from _write_entries(driver, range_, piece, gpu, entries)
+            # no notifier told of a change: the page table is still what the walk saw
+            yield from _write_entries(driver, range_, piece, gpu, _seen(driver, vma, piece))
 
 
-def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tuple[int, pte.Entries]]:
+def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[int]:
     """Walk until a walk changes nothing itself: faults of its own, such as copy-on-write, reach the notifier too.
 
     Returns:
-        The notifier's count that the entries belong to, and the entries.
+        The notifier's count that belongs to what the walk saw.
 
     Raises:
         DriverError: EAGAIN, the page table did not settle within a second.
@@ -133,19 +139,30 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tu
         yield from _unshare(driver, vma, piece)
         yield from driver.mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
-        entries = yield from range_fault(
-            driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults
-        )
+        yield from fault_range(driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults)
         if range_.sequence == sequence:
-            return sequence, _writable(driver, vma, entries)
+            return sequence
     raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
 
 
-def _writable(driver: Driver, vma: Vma, entries: pte.Entries) -> pte.Entries:
-    """HMM reports pages in VRAM as they are; one that a fork made read-only and that is ours alone may be written."""
-    if vma.writable:
-        entries[driver.memory.is_device(pte.pfn_of(entries))] |= np.uint32(pte.WRITE)
-    return entries
+def _seen(driver: Driver, vma: Vma, piece: Target) -> Iterator[tuple[int, Frames, Writable]]:
+    """What HMM reports, block by block: first page, frames, and whether each may be written.
+
+    A page in VRAM is reported as it is; one that a fork made read-only and that is ours alone may be written all the
+    same.
+    """
+    memory = driver.memory
+    for page, entries in driver.mm.table.blocks(piece.start, piece.last):
+        frames = pte.run_of(entries)
+        if frames is not None and memory.home_of(frames) is not None:
+            yield (
+                page,
+                frames,
+                bool(int(entries[0]) & pte.WRITE) or (vma.writable and frames.start >= memory.vram_start),
+            )
+        else:
+            pfns, writable = pte.pfn_of(entries), (entries & pte.WRITE) != 0
+            yield page, pfns, writable | memory.is_device(pfns) if vma.writable else writable
 
 
 def _unshare(driver: Driver, vma: Vma, piece: Target) -> Blocking[None]:
@@ -158,7 +175,7 @@ def _unshare(driver: Driver, vma: Vma, piece: Target) -> Blocking[None]:
         alone |= memory.references[pfns] <= 1
         return alone
 
-    page = piece.start if vma.writable and vma.private else piece.last + 1
+    page = piece.start if vma.writable and vma.private and len(mm.family) > 1 else piece.last + 1
     while page <= piece.last:
         page += (ready := mm.table.leading(page, piece.last, own))
         if not ready:
@@ -179,21 +196,31 @@ def _owners(driver: Driver, gpus: int) -> frozenset[int]:
     return frozenset(near if mapping else ())
 
 
-def _write_entries(driver: Driver, range_: Range, piece: Target, gpu: int, entries: pte.Entries) -> Blocking[None]:
-    """One GPU's entries for consecutive pages; waits for the page table update (svm_range_map_to_gpu)."""
-    frames = pte.pfn_of(entries)
-    owners = driver.memory.gpu_of(frames)
-    writable = (entries & pte.WRITE) != 0
-    flags = entry_flags(driver.machine, gpu, owners=owners, writable=writable, flags=range_.flags)
-    duration = driver.costs.map_ns + len(entries) * driver.costs.map_page_ns
-    driver.devices[gpu].map(piece.start, frames, flags)
+def _write_entries(
+    driver: Driver, range_: Range, piece: Target, gpu: int, seen: Iterable[tuple[int, Frames, Writable]]
+) -> Blocking[None]:
+    """One GPU's entries for consecutive pages; waits for the page table update (svm_range_map_to_gpu).
+
+    Args:
+        driver, range_, piece, gpu: which pages of what, and whose entries.
+        seen: blocks of at most 64 Ki pages: first page, frames, and whether each may be written. One value for all:
+            the frames are in one place and count up by one.
+    """
+    npages = piece.last - piece.start + 1
+    duration = driver.costs.map_ns + npages * driver.costs.map_page_ns
+    vram_pages = 0
+    for page, frames, writable in seen:
+        owners = driver.memory.gpu_of(array_of(frames[:1] if isinstance(writable, bool) else frames))
+        flags = entry_flags(driver.machine, gpu, owners=owners, writable=writable, flags=range_.flags)
+        driver.devices[gpu].map(page, frames, flags)
+        vram_pages += int(np.count_nonzero(owners >= 0)) * (len(frames) // len(owners))
     driver.emit(
         "map_to_gpu",
         piece.start,
         piece.last,
         gpu=gpu,
-        npages=len(entries),
-        vram_pages=int(np.count_nonzero(owners >= 0)),
+        npages=npages,
+        vram_pages=vram_pages,
         duration_ns=duration,
     )
     yield driver.world.delay(duration)
@@ -257,9 +284,8 @@ def _follow_the_buffer(driver: Driver, range_: Range, target: Target) -> Blockin
             range_.dma[gpu] = range_.page_array.copy()
         frames = _line_of_pages(driver, range_, gpu)
         range_.mapped |= 1 << gpu
-        yield from _write_entries(
-            driver, range_, Target(range_.start, range_.last, target.gpus), gpu, pte.make(frames, write=True)
-        )
+        whole = Target(range_.start, range_.last, target.gpus)
+        yield from _write_entries(driver, range_, whole, gpu, _line(range_.start, frames))
     range_.mapping_done = True
 
 
@@ -274,7 +300,13 @@ def _validate_vram(driver: Driver, range_: Range) -> Blocking[None]:
     driver.memory.clear(buffer.place(0, buffer.npages)[0] + np.uint32(driver.memory.vram_base[gpu]))
 
 
-def _line_of_pages(driver: Driver, range_: Range, gpu: int) -> pte.Entries:
+def _line(page: int, frames: Pfns) -> Iterator[tuple[int, Frames, Writable]]:
+    for at in range(0, len(frames), BLOCK_PAGES):
+        some = frames[at : at + BLOCK_PAGES]
+        yield page + at, some, np.ones(len(some), bool)
+
+
+def _line_of_pages(driver: Driver, range_: Range, gpu: int) -> Pfns:
     """The DMA array wins over the buffer, however old it is (X22); the buffer's offset counts as bytes (X23)."""
     if gpu in range_.dma:
         return range_.dma[gpu][: range_.npages]

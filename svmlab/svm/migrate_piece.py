@@ -6,9 +6,8 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from svmlab.errors import DriverError
+from svmlab.hardware.frames import where
 from svmlab.hardware.memory import FrameFlag
 from svmlab.hardware.world import Blocking
 from svmlab.mm import migrate_vma
@@ -16,7 +15,9 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.mm.vma import Vma
 from svmlab.svm.behaviour import option
-from svmlab.svm.copying import Copying, copy_to_ram, copy_to_vram, undo_copy, wait_for_copies
+from svmlab.svm.copy_to_ram import copy_to_ram, undo_copy
+from svmlab.svm.copy_to_vram import copy_to_vram
+from svmlab.svm.copying import Copying, wait_for_copies
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 from svmlab.svm.steps import step
@@ -156,12 +157,12 @@ def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
         yield from undo_copy(copying)
         error = driver.behaviour.after_copy(failure)
     step(driver, 4, args)
-    driver.emit("migrate_pages", args.start, args.last, npages=int(np.count_nonzero(args.dst)))
+    driver.emit("migrate_pages", args.start, args.last, npages=args.aimed_pages)
     yield from migrate_vma.pages(args)
     late = yield from wait_for_copies(copying)
     error = error or driver.behaviour.fence_error(args, late)
     step(driver, 5, args)
-    piece.moved = int(np.count_nonzero(args.moved()))
+    piece.moved = args.moved_pages
     migrate_vma.finalize(args)
     driver.emit("migrate_finalize", args.start, args.last, npages=piece.moved)
     yield driver.world.delay(args.npages * driver.costs.migrate_finalize_page_ns)
@@ -233,7 +234,8 @@ def _ignore_fence(args: MigrateVma, error: DriverError | None) -> None:
 def _put_back(args: MigrateVma, error: DriverError | None) -> DriverError | None:
     """Pages whose copy did not finish stay where they were; zeroed pages have nothing to lose."""
     if error is not None:
-        args.src[args.source_pfns() != 0] &= ~np.uint64(migrate_vma.MIGRATE)
+        for block in args.blocks:
+            block.drop(block.sources() != 0)
     return error
 
 
@@ -245,9 +247,11 @@ def _others_move(driver: Driver, args: MigrateVma) -> None:
 @option("refused_pages", "all-stay")
 def _all_stay(driver: Driver, args: MigrateVma) -> None:
     """If the metadata step would refuse a page, the whole piece stays; that is no error, but an event."""
-    source = args.source_pfns()
-    if not args.from_ram or not (driver.memory.flags[source] & FrameFlag.FILE).any():
+    flags = driver.memory.flags
+    if not args.from_ram or not any((flags[where(block.source)] & FrameFlag.FILE).any() for block in args.blocks):
         return
-    driver.memory.put(args.target_pfns()[args.dst != 0])
-    args.dst[:] = 0
+    for block in args.blocks:
+        targets = block.targets()
+        driver.memory.put(targets[targets != 0], distinct=True)
+        block.target = None
     driver.say("driver_fallback", "pages of a file cannot live in VRAM: the piece stays in RAM", args.start, args.last)

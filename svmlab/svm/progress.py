@@ -49,6 +49,8 @@ _STARTING_OVER = frozenset(
 
 _REPETITIONS = 20_000
 """After so many of these events, with nobody else who could change anything, the rest of the time need not be run."""
+_FEW = 100
+"""So few of these events may take as long as they like: the steps of one large migration are minutes of sleep."""
 
 
 def run_until(world: World, done: Callable[[], bool], limit_ns: int = DEFAULT_LIMIT_NS) -> None:
@@ -73,7 +75,7 @@ def run_until(world: World, done: Callable[[], bool], limit_ns: int = DEFAULT_LI
         if not repeats or world.now - before > limit_ns:
             progress_ns, since = world.now, seen
         alone = seen - since > _REPETITIONS and len(world.env._queue) <= 1
-        if alone or world.now - progress_ns > limit_ns:
+        if alone or (world.now - progress_ns > limit_ns and seen - since > _FEW):
             standstill = format_time(limit_ns)
             raise SvmTimeoutError(
                 f"nothing but re-scheduling or re-faulting happened for {standstill}{_stuck(world.log, since)}",

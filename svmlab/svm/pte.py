@@ -60,21 +60,21 @@ def _mi300(machine: Machine, gpu: int, owner: int | None, external: bool) -> str
 
 
 def entry_flags(
-    machine: Machine, gpu: int, *, owners: npt.NDArray[np.intp], writable: npt.NDArray[np.bool_], flags: int
+    machine: Machine, gpu: int, *, owners: npt.NDArray[np.intp], writable: bool | npt.NDArray[np.bool_], flags: int
 ) -> npt.NDArray[np.uint8]:
     """Entry bits of consecutive pages.
 
     Args:
         machine, gpu: who maps.
         owners: GPU whose VRAM each page is in, -1 for RAM, shape ``(n,)``.
-        writable: whether the CPU's entry allows stores, shape ``(n,)``.
+        writable: whether the CPU's entry allows stores, one value or shape ``(n,)``.
         flags: flags of the range.
 
     Returns:
         ``PteFlag`` bits with the memory type above them, shape ``(n,)``.
     """
     table = np.zeros(len(machine.gpus) + 1, np.uint8)
-    for owner in np.unique(owners).tolist():
+    for owner in owners.tolist() if len(owners) == 1 else (np.flatnonzero(np.bincount(owners + 1)) - 1).tolist():
         kind, snooped = mtype(machine, gpu, owner=None if owner < 0 else owner, flags=flags)
         bits = PteFlag.VALID | PteFlag.READABLE
         bits |= PteFlag.SYSTEM if owner < 0 else PteFlag(0)

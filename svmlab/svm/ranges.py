@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 from operator import attrgetter
 
 import numpy as np
 from sortedcontainers import SortedKeyList
 
-from svmlab.hardware.memory import Pfns
+from svmlab.hardware.frames import Frames, Pfns
 from svmlab.hardware.vram import Node
 from svmlab.hardware.world import World
 from svmlab.mm.locks import LockClass, Mutex
 from svmlab.mm.notifier import IntervalNotifier
 from svmlab.uapi import DEFAULT_FLAGS, DEFAULT_GRANULARITY, SYSMEM, UNDEFINED
 
-__all__ = ["NEVER", "DeferredOp", "Range", "RangeList", "VramBuffer"]
+__all__ = ["NEVER", "DeferredOp", "Range", "RangeList", "VramBuffer", "VramPiece"]
 
 NEVER = -(1 << 62)
 """A time before everything."""
@@ -31,6 +33,28 @@ class DeferredOp(Enum):
     UNMAP_RANGE = 1
     UPDATE_RANGE_NOTIFIER = 2
     ADD_RANGE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class VramPiece:
+    """Pages of a range that follow each other in VRAM, inside one node.
+
+    Attributes:
+        at: the first of them, counted from where one looks.
+        vram_page: where that is in the GPU's VRAM.
+        npages: how many.
+        node: number of the node; such a piece ends where a node ends.
+    """
+
+    at: int
+    vram_page: int
+    npages: int
+    node: int = 0
+
+    def follows(self, other: VramPiece) -> bool:
+        """Whether it continues another one."""
+        there = (other.at + other.npages, other.vram_page + other.npages, other.node)
+        return (self.at, self.vram_page, self.node) == there
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +91,25 @@ class VramBuffer:
         starts = np.array([start for start, _ in self.nodes])
         before = np.concatenate(([0], ends[:-1]))
         return (starts[node] + index - before[node]).astype(np.uint32), node
+
+    def pieces(self, offset: int, npages: int) -> list[VramPiece]:
+        """``npages`` pages of the buffer from ``offset`` on, cut where a node ends."""
+        found: list[VramPiece] = []
+        ends = list(accumulate(count for _, count in self.nodes))
+        at, number = 0, bisect_right(ends, offset)
+        while at < npages:
+            start, count = self.nodes[number]
+            skipped = offset + at - (ends[number] - count)
+            found.append(VramPiece(at, start + skipped, min(count - skipped, npages - at), number))
+            at, number = at + found[-1].npages, number + 1
+        return found
+
+    def frames(self, base: int, offset: int, npages: int) -> Frames:
+        """Frames of ``npages`` pages of the buffer from ``offset`` on, in a VRAM that begins with frame ``base``."""
+        pieces = self.pieces(offset, npages)
+        if len(pieces) == 1:
+            return range(base + pieces[0].vram_page, base + pieces[0].vram_page + npages)
+        return self.place(offset, npages)[0] + np.uint32(base)
 
 
 @dataclass(slots=True, eq=False)

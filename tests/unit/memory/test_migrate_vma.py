@@ -386,9 +386,9 @@ def test_finalize_does_what_the_table_says(
         lab.store(mapped)
     args = lab.setup(lab.migration(mapped))
     if source == NOTHING:
-        args.src[:] = 0
+        args.blocks[0].forget(np.array([True]))
     if not migrate:
-        args.src &= ~np.uint64(MIGRATE)
+        args.blocks[0].drop(np.array([True]))
     if destination:
         args.set_targets(np.array([0]), lab.vram_pages(1))
         lab.memory.copy(args.source_pfns()[args.source_pfns() != 0], args.target_pfns()[args.source_pfns() != 0])
@@ -440,7 +440,7 @@ def test_a_page_under_migration_is_reached_by_nobody_until_finalize(lab: Lab):
     other = lab.fork()
     args = lab.give_targets(lab.setup(lab.migration(mapped)))
     lab.memory.put(args.target_pfns())
-    args.dst[:] = 0  # nothing moves in the end
+    args.blocks[0].target = None  # nothing moves in the end
     reading = [lab.start(access.load(mm, mapped.span), mm.name) for mm in (lab.mm, other)]
     lab.world.env.run(until=lab.world.now + 10**9)
     assert [task.triggered for task in reading] == [False, False]

@@ -1,0 +1,138 @@
+"""The copy step on the way home: RAM pages for what comes, and giving them back where it fails."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+import numpy as np
+
+from svmlab.errors import DriverError
+from svmlab.hardware.frames import Pfns
+from svmlab.hardware.injection import Hit
+from svmlab.hardware.world import Blocking
+from svmlab.mm.migrate_block import Block
+from svmlab.mm.migrate_vma import MigrateVma
+from svmlab.svm.behaviour import option
+from svmlab.svm.copying import Copying, Index, batches, ends, wait_for_copies
+from svmlab.svm.ranges import VramPiece
+from svmlab.svm.steps import step
+
+__all__ = ["copy_to_ram", "undo_copy"]
+
+
+def copy_to_ram(copying: Copying) -> Blocking[None]:
+    """Give every page that comes home a RAM page and copy what it holds.
+
+    1. choose the entries to look at
+    2. allocate RAM pages and map them for DMA, run by run
+    3. submit each run: pages that are contiguous in VRAM
+
+    Raises:
+        DriverError: ENOMEM, EIO; submitted copies stay in flight, and ``undo_copy`` gives the RAM pages back.
+
+    Slots: home_walk
+    Kernel: svm_migrate_copy_to_ram (kfd_migrate.c)
+    """
+    driver, args = copying.driver, copying.args
+    step(driver, 2, args)
+    walk, stopped = _walk_home(copying)
+    homes: list[tuple[VramPiece, Pfns]] = []
+    for run, final in batches(run for block, index in walk for run in _runs_home(copying, block, index)):
+        _ram_pages(copying, run.npages)
+        if final and stopped:
+            break
+        if not homes:
+            step(driver, 3, args)
+        copying.submit(run)
+        homes.append((run, copying.fresh[-1]))
+        first = copying.vram_base + run.vram_page
+        copying.in_flight.append((range(first, first + run.npages), copying.fresh[-1]))
+    if stopped:
+        raise DriverError(errno.ENOMEM, "an entry without a page was found on the way home")
+    for run, pfns in homes:
+        _aim_home(args, run, pfns)
+    npages = sum(run.npages for run, _ in homes)
+    yield driver.world.delay(npages * (driver.costs.ram_alloc_page_ns + driver.costs.dma_map_page_ns))
+
+
+def _walk_home(copying: Copying) -> tuple[list[tuple[Block, Index | None]], bool]:
+    """Which pages of each block to bring home (None: all), up to an entry without a page, and whether there is one."""
+    walk: list[tuple[Block, Index | None]] = []
+    for block in copying.args.blocks:
+        index = copying.driver.behaviour.home_walk(copying.args, block)
+        empty = np.flatnonzero(block.sources()[index] == 0) if index is not None else np.zeros(0, np.intp)
+        if index is not None and len(empty):
+            return [*walk, (block, index[: int(empty[0])])], True
+        walk.append((block, index))
+    return walk, False
+
+
+def _runs_home(copying: Copying, block: Block, index: Index | None) -> Iterator[VramPiece]:
+    if index is None and isinstance(block.source, range):
+        yield VramPiece(block.at, block.source.start - copying.vram_base, block.npages)
+        return
+    vram_pages = block.sources() - np.uint32(copying.vram_base)
+    for first, last in ends(np.arange(block.npages) if index is None else index, vram_pages):
+        yield VramPiece(block.at + first, int(vram_pages[first]), last - first + 1)
+
+
+def _aim_home(args: MigrateVma, run: VramPiece, pfns: Pfns) -> None:
+    """Enter RAM pages as destinations."""
+    done = 0
+    for block, pages in args.parts(run.at, run.npages):
+        npages = pages.stop - pages.start
+        block.aim(pfns[done : done + npages], np.arange(pages.start, pages.stop))
+        done += npages
+
+
+def _ram_pages(copying: Copying, npages: int) -> None:
+    """RAM pages for one run, each allocated and mapped before the next; an error leaves the ones before it."""
+    driver = copying.driver
+    failed = driver.faults.first_of(("ram_alloc", "dma_map"), npages, gpu=copying.gpu)
+    fault, hit = failed or ("ram_alloc", Hit(npages, 0))
+    try:
+        copying.fresh.append(driver.memory.alloc_ram(hit.index, zero=False))
+        if failed:
+            raise DriverError(hit.errno, f"{fault} was told to fail")
+    except DriverError as error:
+        driver.emit(fault, copying.args.start, copying.args.last, npages=hit.index, error=error.errno)
+        raise
+
+
+def undo_copy(copying: Copying) -> Blocking[None]:
+    """After a failed copy step on the way home: give back the RAM pages that nobody will name.
+
+    Slots: copy_undo
+    """
+    if copying.fresh:
+        yield from copying.driver.behaviour.copy_undo(copying)
+
+
+@option("copy_undo", "at-once")
+def _give_back(copying: Copying) -> Blocking[None]:
+    pages = np.concatenate(copying.fresh)
+    if len(pages):
+        copying.driver.memory.put(pages)
+        copying.driver.emit("put_ram_pages", copying.args.start, copying.args.last, npages=len(pages))
+    yield from ()
+
+
+@option("copy_undo", "after-copies")
+def _give_back_later(copying: Copying) -> Blocking[None]:
+    """A page that the engine still writes must not become somebody else's."""
+    if copying.fence is not None:
+        yield from wait_for_copies(copying)
+        copying.fence, copying.in_flight = None, []
+    yield from _give_back(copying)
+
+
+@option("home_walk", "first-entries")
+def _first_entries(args: MigrateVma, block: Block) -> Index | None:
+    """As many entries as pages were collected, whichever these were."""
+    return np.arange(max(0, min(block.npages, args.cpages - block.at)))
+
+
+@option("home_walk", "all-entries")
+def _all_entries(args: MigrateVma, block: Block) -> Index | None:
+    return None if block.whole else np.flatnonzero(block.sources())
