@@ -81,7 +81,7 @@ class Memory:
         self.pins = arena((frames,), np.uint8)
         self.pinned = 0
         self.owner = arena((frames,), np.int32)
-        self.bytes = arena((frames, PAGE_SIZE), np.uint8) if payload else None
+        self.bytes = arena((frames, PAGE_SIZE), np.uint8, huge=True) if payload else None
         self.device_page_free: Callable[[Pfns], None] = _forget
         self.unlocked: list[simpy.Event] = []
         self.vram_start = int(self.vram_base[0])
