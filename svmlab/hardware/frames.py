@@ -11,13 +11,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AnyPfns", "Frames", "Pfns", "array_of", "compact", "part", "runs_of", "where"]
+__all__ = [
+    "AnyPfns",
+    "Frames",
+    "Pfns",
+    "array_of",
+    "breaks_of",
+    "compact",
+    "counting",
+    "part",
+    "runs_between",
+    "runs_of",
+    "where",
+]
 
 Pfns = npt.NDArray[np.uint32]
 """Frame numbers, any shape."""
 AnyPfns = npt.NDArray[np.integer[Any]]
 Frames = AnyPfns | range
 """Frame numbers of consecutive pages."""
+_UP: Pfns = np.arange(1 << 16, dtype=np.uint32)
 
 
 def compact(pfns: Frames) -> Frames:
@@ -41,8 +54,15 @@ def array_of(frames: Frames) -> Pfns:
     [3, 4]
     """
     if isinstance(frames, range):
-        return np.arange(frames.start, frames.stop, dtype=np.uint32)
+        return counting(frames.start, len(frames))
     return frames.astype(np.uint32, copy=False)
+
+
+def counting(first: int, length: int) -> Pfns:
+    """``length`` numbers from ``first`` on."""
+    if length <= len(_UP):
+        return _UP[:length] + np.uint32(first)
+    return np.arange(first, first + length, dtype=np.uint32)
 
 
 def where(frames: Frames) -> slice | AnyPfns:
@@ -74,11 +94,20 @@ def runs_of(*columns: AnyPfns) -> list[tuple[int, int]]:
     >>> runs_of(np.array([5, 6, 7, 20, 21]))
     [(0, 3), (3, 2)]
     """
-    length = len(columns[0])
+    return runs_between(breaks_of(*columns), len(columns[0]))
+
+
+def breaks_of(*columns: AnyPfns) -> npt.NDArray[np.intp]:
+    """Where parallel columns of frame numbers do not all count on by one, as offsets of what stands before."""
+    broken = np.zeros(max(0, len(columns[0]) - 1), bool)
+    for column in columns:
+        broken |= column[1:] - column[:-1] != 1
+    return np.flatnonzero(broken)
+
+
+def runs_between(breaks: npt.NDArray[np.intp], length: int) -> list[tuple[int, int]]:
+    """``(offset, length)`` of the runs that breaks leave of so many values."""
     if length == 0:
         return []
-    breaks = np.zeros(length - 1, bool)
-    for column in columns:
-        breaks |= column[1:] != column[:-1] + 1
-    starts = np.concatenate(([0], np.flatnonzero(breaks) + 1, [length]))
-    return list(zip(starts[:-1].tolist(), np.diff(starts).tolist(), strict=True))
+    edges = np.concatenate(([0], breaks + 1, [length]))
+    return list(zip(edges[:-1].tolist(), np.diff(edges).tolist(), strict=True))

@@ -81,11 +81,13 @@ class FreeFrames:
         if not len(frames):
             return
         if isinstance(frames, range):
-            edges = np.arange(len(self._room) + 1) * _BLOCK + self._first
-            inside = np.clip(edges, frames.start, frames.stop)
-            counts = inside[1:] - inside[:-1]
+            first, last = (frames.start - self._first) // _BLOCK, (frames.stop - 1 - self._first) // _BLOCK
+            for block in range(first, last + 1):
+                start = self._first + block * _BLOCK
+                self._room[block] += min(frames.stop, start + _BLOCK) - max(frames.start, start)
         else:
-            counts = np.bincount((frames - self._first) // _BLOCK, minlength=len(self._room))
-        self._room += counts
-        self._block = min(self._block, int(np.flatnonzero(counts)[0]))
+            counts = np.bincount((frames - self._first) // _BLOCK)
+            self._room[: len(counts)] += counts
+            first = int(np.flatnonzero(counts)[0])
+        self._block = min(self._block, first)
         self.npages += len(frames)

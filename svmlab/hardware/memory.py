@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from enum import IntFlag
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ import simpy
 
 from svmlab.errors import DriverError, InputError
 from svmlab.hardware.arena import arena
-from svmlab.hardware.frames import AnyPfns, Frames, Pfns, array_of, compact, runs_of, where
+from svmlab.hardware.frames import AnyPfns, Frames, Pfns, array_of, breaks_of, compact, runs_between, runs_of, where
 from svmlab.hardware.free_frames import FreeFrames
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.page_column import BLOCK_PAGES
@@ -82,7 +81,7 @@ class Memory:
         self.pinned = 0
         self.owner = arena((frames,), np.int32)
         self.bytes = arena((frames, PAGE_SIZE), np.uint8, huge=True) if payload else None
-        self.device_page_free: Callable[[Pfns], None] = _forget
+        self.device_page_free: Callable[[Frames], None] = _forget
         self.unlocked: list[simpy.Event] = []
         self.vram_start = int(self.vram_base[0])
         self._free_ram = FreeFrames(self.references, FIRST_RAM_PFN, self.ram_pages)
@@ -109,6 +108,11 @@ class Memory:
         """Whether each frame lies in the VRAM of some GPU."""
         device: npt.NDArray[np.bool_] = pfns >= self.vram_start
         return device
+
+    def bits_of(self, frames: Frames) -> int:
+        """The flags that any of some frames has."""
+        bits: int = int(np.bitwise_or.reduce(self.flags[where(frames)]))
+        return bits
 
     def in_vram_of(self, pfns: AnyPfns, gpus: Iterable[int]) -> npt.NDArray[np.bool_]:
         """Whether each frame lies in the VRAM of one of these GPUs (by index)."""
@@ -151,22 +155,18 @@ class Memory:
         Raises:
             DriverError: ENOMEM, a frame has as many references as can be counted; none is added.
         """
-        at, times = (where(frames), np.uint8(1)) if distinct else _counted(frames)
-        references = self.references[at]
-        if len(references) and (references > _MOST_REFERENCES - times).any():
+        once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
+        if len(once) and (self.references[where(once)].astype(np.uint16) + times).max() > _MOST_REFERENCES:
             raise DriverError(errno.ENOMEM, f"a page frame cannot be shared more than {_MOST_REFERENCES} times")
-        self.references[at] = references + times
+        self.references[where(once)] += times
 
     def put(self, frames: Frames, *, distinct: bool = False) -> None:
         """Drop one reference of each frame, two of a frame named twice; the last one frees it."""
-        at, times = (where(frames), np.uint8(1)) if distinct else _counted(frames)
-        left = self.references[at] - times
-        self.references[at] = left
-        gone = left == 0
-        if isinstance(at, slice):
-            self._free(range(at.start, at.stop) if gone.all() else array_of(at.start + np.flatnonzero(gone)))
-        else:
-            self._free(array_of(at[gone]))
+        once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
+        self.references[where(once)] -= times
+        left = self.references[where(once)]
+        if len(left) and left.min() == 0:
+            self._free(once if left.max() == 0 else array_of(once)[left == 0])
 
     def _free(self, gone: Frames) -> None:
         """Frames that nobody names any more, each named once."""
@@ -174,30 +174,26 @@ class Memory:
             return
         if self.flags[where(gone)].any():  # without a need, no column is written and takes memory
             self.flags[where(gone)] = 0
+        device: Frames
+        ram: Frames
         if isinstance(gone, range):
-            for inside in (
-                range(gone.start, min(gone.stop, self.vram_start)),
+            device, ram = (
                 range(max(gone.start, self.vram_start), gone.stop),
-            ):
-                self._free_side(inside)
+                range(gone.start, min(gone.stop, self.vram_start)),
+            )
         else:
-            device = self.is_device(gone)
-            self._free_side(gone[~device])
-            self._free_side(gone[device])
-
-    def _free_side(self, gone: Frames) -> None:
-        if not len(gone):
-            return
-        if gone[0] >= self.vram_start:
-            self.device_page_free(array_of(gone))
-        else:
-            self._free_ram.give_back(gone)
+            on_device = self.is_device(gone)
+            device, ram = gone[on_device], gone[~on_device]
+        if len(device):
+            self.device_page_free(device)
+        self._free_ram.give_back(ram)
 
     def pin(self, pfns: AnyPfns) -> None:
         """Hold frames where they are; the shared zero page needs no holding."""
         real = pfns[pfns != ZERO_PFN]
         self.get(real)
-        frames, times = _counted(real)
+        once, times = _counted(real)
+        frames = where(once)
         self.pins[frames] += times
         self.pinned += len(real)
         self.flags[frames] |= np.uint8(FrameFlag.PINNED)
@@ -205,10 +201,10 @@ class Memory:
     def unpin(self, pfns: AnyPfns) -> None:
         """Undo one pin of each frame."""
         real = pfns[pfns != ZERO_PFN]
-        frames, times = _counted(real)
-        self.pins[frames] -= times
+        once, times = _counted(real)
+        self.pins[where(once)] -= times
         self.pinned -= len(real)
-        self.flags[frames[self.pins[frames] == 0]] &= ~np.uint8(FrameFlag.PINNED)
+        self.flags[array_of(once)[self.pins[where(once)] == 0]] &= ~np.uint8(FrameFlag.PINNED)
         self.put(real)
 
     def copy(self, source: Frames, target: Frames) -> None:
@@ -231,7 +227,7 @@ class Memory:
             pages[dst : dst + count] = pages[src : src + count]
         if runs is not None:
             return
-        if isinstance(target, range) and target.start >= self.vram_start > max(source):
+        if isinstance(target, range) and target.start >= self.vram_start > array_of(source).max():
             # numpy copies in between what might overlap, and what lies on one side of the border cannot
             np.take(pages[: self.vram_start], source, axis=0, out=pages[where(target)], mode="clip")
         else:
@@ -290,21 +286,19 @@ class Memory:
                 pages[some] = 0
 
 
-def _forget(pfns: Pfns) -> None:
+def _forget(pfns: Frames) -> None:
     """What becomes of a device page that no driver cares for."""
 
 
-def _counted(pfns: Frames) -> tuple[Any, Any]:
-    """Where each frame is in a column, once, and how often it is named."""
-    if isinstance(pfns, range):
-        return where(pfns), np.uint8(1)
-    if (pfns[1:] > pfns[:-1]).all():
-        return pfns, np.uint8(1)
-    frames, times = np.unique(pfns, return_counts=True)
-    return frames, times.astype(np.uint8)
+def _counted(frames: Frames) -> tuple[Frames, npt.NDArray[np.uint8] | np.uint8]:
+    """Each frame once, and how often it is named."""
+    if isinstance(frames, range) or (frames[1:] > frames[:-1]).all():
+        return frames, np.uint8(1)
+    once, times = np.unique(frames, return_counts=True)
+    return once, times.astype(np.uint8)
 
 
 def _long_runs(*columns: AnyPfns) -> list[tuple[int, int]] | None:
     """The runs of parallel columns, or None where they are so short that gathering is faster."""
-    runs = runs_of(*columns)
-    return runs if len(runs) * _WORTH_A_RUN <= len(columns[0]) or len(runs) <= _WORTH_A_RUN else None
+    breaks, length = breaks_of(*columns), len(columns[0])
+    return runs_between(breaks, length) if (len(breaks) + 1) * _WORTH_A_RUN <= max(length, _WORTH_A_RUN**2) else None

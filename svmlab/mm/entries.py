@@ -36,9 +36,8 @@ NONE = 0
 WRITE = 1
 SWAP = 2
 ZERO_ENTRY = ZERO_PFN << 2
-_STEP = np.uint32(1 << 2)
-"""From the entry of one frame to that of the next."""
-_STEPS: Entries = np.arange(BLOCK_PAGES, dtype=np.uint32) * _STEP
+_STEPS: Entries = np.arange(BLOCK_PAGES, dtype=np.uint32) << np.uint32(2)
+"""From the entry of one frame to those of the following."""
 
 
 class EntryKind(IntEnum):
@@ -69,7 +68,7 @@ def pfn_of(entries: Entries) -> npt.NDArray[np.uint32]:
 
 
 def run_of(entries: Entries) -> range | None:
-    """The frames of entries that name consecutive frames and agree in their write bit, as most do; else None.
+    """The frames of entries of one block that count up by one and agree in their write bit, as most do; else None.
 
     >>> run_of(make(np.array([5, 6, 7]), write=True)), run_of(make(np.array([5, 7]), write=True))
     (range(5, 8), None)
@@ -77,7 +76,7 @@ def run_of(entries: Entries) -> range | None:
     first, length = int(entries[0]), len(entries)
     if first & SWAP or first == NONE or int(entries[-1]) - first != (length - 1) << 2:
         return None
-    if length > 1 and not (entries[1:] - entries[:-1] == _STEP).all():
+    if length > BLOCK_PAGES or not (entries == _STEPS[:length] + np.uint32(first)).all():
         return None
     return range(first >> 2, (first >> 2) + length)
 

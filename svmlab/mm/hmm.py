@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
-from svmlab.hardware.frames import where
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.memory import ZERO_PFN, FrameFlag
 from svmlab.hardware.world import Blocking
@@ -85,7 +84,7 @@ def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: froze
     """How many pages from ``page`` on need no fault, up to ``last`` and the end of the block."""
     entries, memory = mm.table.view(page, last), mm.memory
     frames = pte.run_of(entries)
-    if frames is not None and frames.start > ZERO_PFN and not (memory.flags[where(frames)] & FrameFlag.MIGRATING).any():
+    if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & FrameFlag.MIGRATING:
         if any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in owners):
             return len(entries)
         if frames.stop <= memory.vram_start and (not write or int(entries[0]) & pte.WRITE):

@@ -199,7 +199,7 @@ def _plain_block(args: MigrateVma, at: int, npages: int) -> Block | None:
         return None
     homes = [-1] if args.from_ram else sorted(args.owners)
     inside = any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in homes)
-    if not inside or (memory.flags[where(frames)] & _IN_USE).any():
+    if not inside or memory.bits_of(frames) & _IN_USE:
         return None
     return Block(at, npages, frames, True, bool(entries[0] & pte.WRITE))
 
@@ -272,8 +272,8 @@ def _refuse_pages(args: MigrateVma) -> None:
     for block in args.blocks:
         if not isinstance(block.target, range):
             block.drop(block.targets() == 0)
-        of_file = (memory.flags[where(block.source)] & FrameFlag.FILE) != 0
-        if of_file.any():
+        if memory.bits_of(block.source) & FrameFlag.FILE:
+            of_file = (memory.flags[block.sources()] & FrameFlag.FILE) != 0
             block.drop(of_file & memory.is_device(block.targets()))
 
 
@@ -341,7 +341,7 @@ def _replace_moved(args: MigrateVma, block: Block) -> None:
 def _replace_all(args: MigrateVma, block: Block, old: Frames, new: Frames) -> bool:
     """Replace the entries of a whole block, unless somebody touched them meanwhile; tells whether it did."""
     entries = args.entries(block.at, block.npages)
-    if not np.array_equal(entries, pte.make(old, write=block.writable)):
+    if not (entries == pte.make(old, write=block.writable)).all():
         return False
     entries[:] = pte.make(new, write=block.writable)
     return True

@@ -7,7 +7,7 @@ import errno
 import numpy as np
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import Pfns, compact, where
+from svmlab.hardware.frames import Frames, where
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.svm.behaviour import option
@@ -139,16 +139,16 @@ def _put(system: System, buffer: VramBuffer, count: int) -> None:
 
 
 @option("buffer_life", "ranges")
-def _pages_do_not_count(system: System, pfns: Pfns, taken: bool = False) -> None:
+def _pages_do_not_count(system: System, pfns: Frames, taken: bool = False) -> None:
     """svm_migrate_page_free is empty in the posting."""
 
 
 @option("buffer_life", "pages")
-def _pages_count(system: System, pfns: Pfns, taken: bool = False) -> None:
+def _pages_count(system: System, pfns: Frames, taken: bool = False) -> None:
     """Every page in VRAM holds a reference to its buffer, from the moment it is taken until it is freed."""
-    owners = system.memory.owner[where(compact(pfns))]
+    owners = system.memory.owner[where(pfns)]
     numbers, counts = owners[:1], np.array([len(owners)])
-    if (owners != owners[0]).any():
+    if not taken and (owners != owners[0]).any():
         numbers, counts = np.unique(owners, return_counts=True)
     for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
         buffer = system.buffers.get(number)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import Pfns, array_of, part, where
+from svmlab.hardware.frames import Pfns, part, where
 from svmlab.hardware.memory import FrameFlag
 from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_block import Block
@@ -145,7 +145,7 @@ def _place(copying: Copying, buffer: VramBuffer, block: Block, offset: int, only
     memory.references[at] += 1
     memory.flags[at] |= np.uint8(FrameFlag.LOCKED)
     memory.owner[at] = buffer.number
-    copying.driver.behaviour.buffer_life(copying.driver.system, array_of(target), taken=True)
+    copying.driver.behaviour.buffer_life(copying.driver.system, target, taken=True)
     block.aim(target, None if isinstance(chosen, slice) else chosen)
     if only is None and buffer.cleared and not block.whole:
         zeroed = np.setdiff1d(np.arange(block.npages)[chosen], _copied(copying, block), assume_unique=True)

@@ -9,10 +9,11 @@ import simpy
 
 from svmlab.errors import InputError
 from svmlab.hardware.costs import Costs
+from svmlab.hardware.frames import Frames
 from svmlab.hardware.gpu import ProcessDevice
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.machine import Machine
-from svmlab.hardware.memory import Memory, Pfns
+from svmlab.hardware.memory import Memory
 from svmlab.hardware.sdma import SdmaRing
 from svmlab.hardware.tell import tell
 from svmlab.hardware.vram import Vram
@@ -86,7 +87,7 @@ class System:
         """
         return self.memory.ram_pages - (self.memory.ram_pages >> 4)
 
-    def _page_free(self, pfns: Pfns) -> None:
+    def _page_free(self, pfns: Frames) -> None:
         self.behaviour.buffer_life(self, pfns)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -209,9 +210,17 @@ def _write_entries(
     npages = piece.last - piece.start + 1
     duration = driver.costs.map_ns + npages * driver.costs.map_page_ns
     vram_pages = 0
+
+    @cache
+    def alike(owner: int, writable: bool) -> npt.NDArray[np.uint8]:
+        return entry_flags(driver.machine, gpu, owners=np.array([owner]), writable=writable, flags=range_.flags)
+
     for page, frames, writable in seen:
         owners = driver.memory.gpu_of(array_of(frames[:1] if isinstance(writable, bool) else frames))
-        flags = entry_flags(driver.machine, gpu, owners=owners, writable=writable, flags=range_.flags)
+        if isinstance(writable, bool):
+            flags = alike(int(owners[0]), writable)
+        else:
+            flags = entry_flags(driver.machine, gpu, owners=owners, writable=writable, flags=range_.flags)
         driver.devices[gpu].map(page, frames, flags)
         vram_pages += int(np.count_nonzero(owners >= 0)) * (len(frames) // len(owners))
     driver.emit(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import where
 from svmlab.hardware.memory import FrameFlag
 from svmlab.hardware.world import Blocking
 from svmlab.mm import migrate_vma
@@ -247,8 +246,7 @@ def _others_move(driver: Driver, args: MigrateVma) -> None:
 @option("refused_pages", "all-stay")
 def _all_stay(driver: Driver, args: MigrateVma) -> None:
     """If the metadata step would refuse a page, the whole piece stays; that is no error, but an event."""
-    flags = driver.memory.flags
-    if not args.from_ram or not any((flags[where(block.source)] & FrameFlag.FILE).any() for block in args.blocks):
+    if not args.from_ram or not any(driver.memory.bits_of(block.source) & FrameFlag.FILE for block in args.blocks):
         return
     for block in args.blocks:
         targets = block.targets()

@@ -283,7 +283,7 @@ def _validate_once(driver: Driver, range_: Range) -> Blocking[None]:
 @option("validate_first", "swapped")
 def _bring_in_swapped(driver: Driver, range_: Range) -> Blocking[None]:
     """Swapped pages are brought in, since no attempt could ever collect them."""
-    if range_.actual_loc != SYSMEM:
+    if range_.actual_loc != SYSMEM or not driver.mm.swap.slots:
         return
     for page, entries in driver.mm.table.blocks(range_.start, range_.last):
         for index in np.flatnonzero((entries & pte.SWAP) != 0).tolist():

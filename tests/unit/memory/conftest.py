@@ -72,7 +72,7 @@ class MemoryLab:
         self.heard: list[tuple[Any, ...]] = []
         self.freed: list[int] = []
         self.next_vram = [1, 1, 1]
-        self.memory.device_page_free = lambda pfns: self.freed.extend(pfns.tolist())
+        self.memory.device_page_free = lambda pfns: self.freed.extend(map(int, pfns))
         self.mm = self.process("main")
 
     def process(self, name: str) -> AddressSpace:
