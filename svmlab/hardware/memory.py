@@ -156,7 +156,12 @@ class Memory:
             DriverError: ENOMEM, a frame has as many references as can be counted; none is added.
         """
         once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
-        if len(once) and (self.references[where(once)].astype(np.uint16) + times).max() > _MOST_REFERENCES:
+        named = self.references[where(once)]
+        if (
+            len(once)
+            and (int(named.max()) + int(times.max()) > _MOST_REFERENCES)
+            and (named > _MOST_REFERENCES - times).any()
+        ):
             raise DriverError(errno.ENOMEM, f"a page frame cannot be shared more than {_MOST_REFERENCES} times")
         self.references[where(once)] += times
 

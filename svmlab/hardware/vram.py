@@ -144,8 +144,9 @@ class Vram:
         """Cut one piece from the best fitting free node, or a smaller one where none fits."""
         while True:
             largest = self._by_size[-1][0]
-            if piece > largest and piece <= ALIGNMENT_PAGES:
-                piece = largest
+            while piece > max(largest, ALIGNMENT_PAGES):
+                piece //= 2
+            piece = min(piece, largest)
             alignment = ALIGNMENT_PAGES if piece >= ALIGNMENT_PAGES else 1
             for count, start in self._by_size.irange(minimum=(piece, 0)):
                 aligned = -(-start // alignment) * alignment

@@ -16,9 +16,10 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import accessible, handle_fault
 from svmlab.mm.vma import Vma, VmaKind
 
-__all__ = ["fault_range", "range_fault"]
+__all__ = ["Seen", "fault_range", "range_fault"]
 
 Mask = npt.NDArray[np.bool_]
+Seen = tuple[int, int, range | None]
 
 
 def range_fault(
@@ -61,35 +62,44 @@ def fault_range(
     owners: frozenset[int],
     faults: Injections,
     found: pte.Entries | None = None,
-) -> Blocking[None]:
-    """``range_fault`` for a caller who reads the page table itself, once no notifier has told of a change."""
+) -> Blocking[list[Seen]]:
+    """``range_fault`` for a caller who reads the page table itself, once no notifier has told of a change.
+
+    Returns:
+        What the walk saw: first page and number of pages of stretches of one block each, and their frames if these
+        count up by one and lie in one place.
+    """
     if hit := faults.first("hmm_fault"):
         raise DriverError(hit.errno, "the HMM walk was told to fail")
     if vma.kind is VmaKind.DEVICE or not vma.allows(write=False):
         raise DriverError(errno.EFAULT, f"{vma.name or 'the mapping'} cannot be read")
     if write and not vma.writable:
         raise DriverError(errno.EPERM, f"{vma.name or 'the mapping'} is read-only")
+    seen: list[Seen] = []
     page = start
     while page <= last:
-        if ready := _ready(mm, page, last, write=write, owners=owners):
+        ready, frames = _ready(mm, page, last, write=write, owners=owners)
+        if ready:
             if found is not None:
                 found[page - start :][:ready] = mm.table.view(page, page + ready - 1)
+            seen.append((page, ready, frames))
             page += ready
         else:
             yield from _fault(mm, page, last, write=write)
     yield mm.world.delay((last - start + 1) * mm.costs.hmm_fault_page_ns)
+    return seen
 
 
-def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]) -> int:
-    """How many pages from ``page`` on need no fault, up to ``last`` and the end of the block."""
+def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]) -> tuple[int, range | None]:
+    """How many pages from ``page`` on need no fault, up to ``last`` and the block's end, and their frames if a run."""
     entries, memory = mm.table.view(page, last), mm.memory
     frames = pte.run_of(entries)
     if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & FrameFlag.MIGRATING:
         if any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in owners):
-            return len(entries)
+            return len(entries), frames
         if frames.stop <= memory.vram_start and (not write or int(entries[0]) & pte.WRITE):
-            return len(entries)
-    return mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
+            return len(entries), frames
+    return mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners)), None
 
 
 def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]) -> Mask:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -83,9 +82,7 @@ def _runs_to_vram(copying: Copying, buffer: VramBuffer, offset: int) -> Iterator
     """What is to be copied, as runs that end with their block at the latest."""
     for block in copying.args.blocks:
         if block.whole:
-            yield from (
-                replace(piece, at=piece.at + block.at) for piece in buffer.pieces(offset + block.at, block.npages)
-            )
+            yield from buffer.pieces(offset + block.at, block.npages, first=block.at)
         else:
             yield from _scattered_runs(copying, buffer, block, offset + block.at)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +93,7 @@ def batches(runs: Iterator[VramPiece]) -> Iterator[tuple[VramPiece, bool]]:
         if before is None:
             before = run
         elif run.follows(before):
-            before = replace(before, npages=before.npages + run.npages)
+            before = VramPiece(before.at, before.vram_page, before.npages + run.npages, before.node)
         else:
             yield before, False
             before = run

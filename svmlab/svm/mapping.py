@@ -17,7 +17,7 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import handle_fault
-from svmlab.mm.hmm import fault_range, range_fault
+from svmlab.mm.hmm import Seen, fault_range, range_fault
 from svmlab.mm.vma import Vma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
@@ -113,21 +113,21 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
     if not vma.allows(write=False):
         yield from unmap_from_gpus(driver, range_, piece, UnmapTrigger.UNMAP_FROM_CPU)
         return
-    sequence = yield from _walk(driver, range_, vma, piece)
+    sequence, seen = yield from _walk(driver, range_, vma, piece)
     with (yield from range_.lock(driver.world).held()):
         if range_.sequence != sequence or range_.children or driver.mm.notifiers.busy(piece.start, piece.last):
             raise DriverError(errno.EAGAIN, "the CPU page table changed while the range was being mapped")
         for gpu in gpus_of(piece.gpus):
             range_.mapped |= 1 << gpu
             # no notifier told of a change: the page table is still what the walk saw
-            yield from _write_entries(driver, range_, piece, gpu, _seen(driver, vma, piece))
+            yield from _write_entries(driver, range_, piece, gpu, _reported(driver, vma, seen))
 
 
-def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[int]:
+def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tuple[int, list[Seen]]]:
     """Walk until a walk changes nothing itself: faults of its own, such as copy-on-write, reach the notifier too.
 
     Returns:
-        The notifier's count that belongs to what the walk saw.
+        The notifier's count that belongs to what the walk saw, and what that was.
 
     Raises:
         DriverError: EAGAIN, the page table did not settle within a second.
@@ -140,28 +140,27 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[in
         yield from _unshare(driver, vma, piece)
         yield from driver.mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
-        yield from fault_range(driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults)
+        seen = yield from fault_range(
+            driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults
+        )
         if range_.sequence == sequence:
-            return sequence
+            return sequence, seen
     raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
 
 
-def _seen(driver: Driver, vma: Vma, piece: Target) -> Iterator[tuple[int, Frames, Writable]]:
-    """What HMM reports, block by block: first page, frames, and whether each may be written.
+def _reported(driver: Driver, vma: Vma, seen: list[Seen]) -> Iterator[tuple[int, Frames, Writable]]:
+    """What HMM reports, stretch by stretch: first page, frames, and whether each may be written.
 
     A page in VRAM is reported as it is; one that a fork made read-only and that is ours alone may be written all the
     same.
     """
-    memory = driver.memory
-    for page, entries in driver.mm.table.blocks(piece.start, piece.last):
-        frames = pte.run_of(entries)
-        if frames is not None and memory.home_of(frames) is not None:
-            yield (
-                page,
-                frames,
-                bool(int(entries[0]) & pte.WRITE) or (vma.writable and frames.start >= memory.vram_start),
-            )
+    memory, table = driver.memory, driver.mm.table
+    for page, npages, frames in seen:
+        if frames is not None:
+            in_vram = vma.writable and frames.start >= memory.vram_start
+            yield page, frames, in_vram or bool(table.at(page) & pte.WRITE)
         else:
+            entries = table.view(page, page + npages - 1)
             pfns, writable = pte.pfn_of(entries), (entries & pte.WRITE) != 0
             yield page, pfns, writable | memory.is_device(pfns) if vma.writable else writable
 

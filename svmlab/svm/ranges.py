@@ -13,7 +13,7 @@ from operator import attrgetter
 import numpy as np
 from sortedcontainers import SortedKeyList
 
-from svmlab.hardware.frames import Frames, Pfns
+from svmlab.hardware.frames import Frames, Pfns, counting
 from svmlab.hardware.vram import Node
 from svmlab.hardware.world import World
 from svmlab.mm.locks import LockClass, Mutex
@@ -85,22 +85,21 @@ class VramBuffer:
 
     def place(self, offset: int, npages: int) -> tuple[Pfns, np.ndarray[tuple[int], np.dtype[np.intp]]]:
         """VRAM page and node number of ``npages`` pages of the buffer from ``offset`` on."""
-        ends = np.cumsum([count for _, count in self.nodes])
-        index = np.arange(offset, offset + npages)
-        node = np.searchsorted(ends, index, side="right")
-        starts = np.array([start for start, _ in self.nodes])
-        before = np.concatenate(([0], ends[:-1]))
-        return (starts[node] + index - before[node]).astype(np.uint32), node
+        found = self.pieces(offset, npages)
+        counts = np.array([piece.npages for piece in found])
+        shift = np.array([piece.vram_page - piece.at for piece in found], np.uint32)
+        node = np.array([piece.node for piece in found], np.intp)
+        return counting(0, npages) + np.repeat(shift, counts), np.repeat(node, counts)
 
-    def pieces(self, offset: int, npages: int) -> list[VramPiece]:
-        """``npages`` pages of the buffer from ``offset`` on, cut where a node ends."""
+    def pieces(self, offset: int, npages: int, *, first: int = 0) -> list[VramPiece]:
+        """``npages`` pages of the buffer from ``offset`` on, cut where a node ends, numbered from ``first`` on."""
         found: list[VramPiece] = []
         ends = list(accumulate(count for _, count in self.nodes))
         at, number = 0, bisect_right(ends, offset)
         while at < npages:
             start, count = self.nodes[number]
             skipped = offset + at - (ends[number] - count)
-            found.append(VramPiece(at, start + skipped, min(count - skipped, npages - at), number))
+            found.append(VramPiece(first + at, start + skipped, min(count - skipped, npages - at), number))
             at, number = at + found[-1].npages, number + 1
         return found
 
@@ -109,7 +108,8 @@ class VramBuffer:
         pieces = self.pieces(offset, npages)
         if len(pieces) == 1:
             return range(base + pieces[0].vram_page, base + pieces[0].vram_page + npages)
-        return self.place(offset, npages)[0] + np.uint32(base)
+        shift = np.array([base + piece.vram_page - piece.at for piece in pieces], np.uint32)
+        return counting(0, npages) + np.repeat(shift, [piece.npages for piece in pieces])
 
 
 @dataclass(slots=True, eq=False)
