@@ -16,10 +16,10 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import accessible, handle_fault
 from svmlab.mm.vma import Vma, VmaKind
 
-__all__ = ["Seen", "fault_range", "range_fault"]
+__all__ = ["Seen", "range_fault", "walk"]
 
 Mask = npt.NDArray[np.bool_]
-Seen = tuple[int, int, range | None]
+Seen = tuple[int, range | pte.Entries, bool]
 
 
 def range_fault(
@@ -48,26 +48,20 @@ def range_fault(
     Kernel: hmm_range_fault (mm/hmm.c)
     """
     found = np.zeros(last - start + 1, np.uint32)
-    yield from fault_range(mm, vma, start, last, write=write, owners=owners, faults=faults, found=found)
+    seen = yield from walk(mm, vma, start, last, write=write, owners=owners, faults=faults)
+    for page, what, writable in seen:
+        found[page - start :][: len(what)] = pte.make(what, write=writable) if isinstance(what, range) else what
     return found
 
 
-def fault_range(
-    mm: AddressSpace,
-    vma: Vma,
-    start: int,
-    last: int,
-    *,
-    write: bool,
-    owners: frozenset[int],
-    faults: Injections,
-    found: pte.Entries | None = None,
+def walk(
+    mm: AddressSpace, vma: Vma, start: int, last: int, *, write: bool, owners: frozenset[int], faults: Injections
 ) -> Blocking[list[Seen]]:
-    """``range_fault`` for a caller who reads the page table itself, once no notifier has told of a change.
+    """What ``range_fault`` does, with a result that stays small.
 
     Returns:
-        What the walk saw: first page and number of pages of stretches of one block each, and their frames if these
-        count up by one and lie in one place.
+        What the walk saw, stretch by stretch: first page; the frames and whether all may be written, where the frames
+        count up by one in one place; else the entries.
     """
     if hit := faults.first("hmm_fault"):
         raise DriverError(hit.errno, "the HMM walk was told to fail")
@@ -78,28 +72,27 @@ def fault_range(
     seen: list[Seen] = []
     page = start
     while page <= last:
-        ready, frames = _ready(mm, page, last, write=write, owners=owners)
-        if ready:
-            if found is not None:
-                found[page - start :][:ready] = mm.table.view(page, page + ready - 1)
-            seen.append((page, ready, frames))
-            page += ready
+        what = _ready(mm, page, last, write=write, owners=owners)
+        if len(what):
+            seen.append((page, what, bool(mm.table.at(page) & pte.WRITE)))
+            page += len(what)
         else:
             yield from _fault(mm, page, last, write=write)
     yield mm.world.delay((last - start + 1) * mm.costs.hmm_fault_page_ns)
     return seen
 
 
-def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]) -> tuple[int, range | None]:
-    """How many pages from ``page`` on need no fault, up to ``last`` and the block's end, and their frames if a run."""
+def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]) -> range | pte.Entries:
+    """The pages from ``page`` on that need no fault, up to ``last`` and the block's end."""
     entries, memory = mm.table.view(page, last), mm.memory
     frames = pte.run_of(entries)
     if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & FrameFlag.MIGRATING:
         if any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in owners):
-            return len(entries), frames
+            return frames
         if frames.stop <= memory.vram_start and (not write or int(entries[0]) & pte.WRITE):
-            return len(entries), frames
-    return mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners)), None
+            return frames
+    ready = mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
+    return entries[:ready].copy()
 
 
 def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]) -> Mask:

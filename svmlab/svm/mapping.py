@@ -17,7 +17,7 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import handle_fault
-from svmlab.mm.hmm import Seen, fault_range, range_fault
+from svmlab.mm.hmm import Seen, range_fault, walk
 from svmlab.mm.vma import Vma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
@@ -119,7 +119,6 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
             raise DriverError(errno.EAGAIN, "the CPU page table changed while the range was being mapped")
         for gpu in gpus_of(piece.gpus):
             range_.mapped |= 1 << gpu
-            # no notifier told of a change: the page table is still what the walk saw
             yield from _write_entries(driver, range_, piece, gpu, _reported(driver, vma, seen))
 
 
@@ -140,9 +139,7 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tu
         yield from _unshare(driver, vma, piece)
         yield from driver.mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
-        seen = yield from fault_range(
-            driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults
-        )
+        seen = yield from walk(driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults)
         if range_.sequence == sequence:
             return sequence, seen
     raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
@@ -154,15 +151,13 @@ def _reported(driver: Driver, vma: Vma, seen: list[Seen]) -> Iterator[tuple[int,
     A page in VRAM is reported as it is; one that a fork made read-only and that is ours alone may be written all the
     same.
     """
-    memory, table = driver.memory, driver.mm.table
-    for page, npages, frames in seen:
-        if frames is not None:
-            in_vram = vma.writable and frames.start >= memory.vram_start
-            yield page, frames, in_vram or bool(table.at(page) & pte.WRITE)
+    start = driver.memory.vram_start
+    for page, what, writable in seen:
+        if isinstance(what, range):
+            yield page, what, writable or (vma.writable and what.start >= start)
         else:
-            entries = table.view(page, page + npages - 1)
-            pfns, writable = pte.pfn_of(entries), (entries & pte.WRITE) != 0
-            yield page, pfns, writable | memory.is_device(pfns) if vma.writable else writable
+            frames, may = pte.pfn_of(what), (what & pte.WRITE) != 0
+            yield page, frames, may | (frames >= start) if vma.writable else may
 
 
 def _unshare(driver: Driver, vma: Vma, piece: Target) -> Blocking[None]:

@@ -87,7 +87,7 @@ class VramBuffer:
         """VRAM page and node number of ``npages`` pages of the buffer from ``offset`` on."""
         found = self.pieces(offset, npages)
         counts = np.array([piece.npages for piece in found])
-        shift = np.array([piece.vram_page - piece.at for piece in found], np.uint32)
+        shift = np.array([piece.vram_page - piece.at for piece in found]).astype(np.uint32)
         node = np.array([piece.node for piece in found], np.intp)
         return counting(0, npages) + np.repeat(shift, counts), np.repeat(node, counts)
 
@@ -108,7 +108,7 @@ class VramBuffer:
         pieces = self.pieces(offset, npages)
         if len(pieces) == 1:
             return range(base + pieces[0].vram_page, base + pieces[0].vram_page + npages)
-        shift = np.array([base + piece.vram_page - piece.at for piece in pieces], np.uint32)
+        shift = np.array([base + piece.vram_page - piece.at for piece in pieces]).astype(np.uint32)
         return counting(0, npages) + np.repeat(shift, [piece.npages for piece in pieces])
 
 
