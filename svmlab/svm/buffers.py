@@ -31,10 +31,17 @@ def attach(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
         if not range_.has_vram:
             buffer.references += 1
             range_.has_vram = True
+        _moved_to_tail(driver.system, buffer)
         return buffer
     if buffer is not None:
         detach(driver.system, range_)
     return (yield from _new_buffer(driver, range_, gpu))
+
+
+def _moved_to_tail(system: System, buffer: VramBuffer) -> None:
+    """Whose range was migrated last is evicted last (amdgpu_bo_move_to_lru_tail)."""
+    if buffer.number in system.buffers:
+        system.buffers[buffer.number] = system.buffers.pop(buffer.number)
 
 
 def replace(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:

@@ -46,7 +46,7 @@ class System:
 
     Attributes:
         vrams, rings: allocator and copy engine of each GPU, by index.
-        buffers: VRAM buffers by number.
+        buffers: VRAM buffers by number, the one used longest ago first.
         drivers: the processes, by pid.
         files: page caches by file name.
         reserved_pages: system memory reserved by ranges of all processes.

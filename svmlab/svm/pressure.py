@@ -22,7 +22,7 @@ PASSES = 3
 
 @option("vram_pressure", "evict")
 def _make_room(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
-    """Evict buffers, the oldest first, until the range fits.
+    """Evict buffers, the one used longest ago first, until the range fits.
 
     The allocating task holds locks of its own; so the locks of the others are only tried, and a buffer whose locks are
     taken is passed over, as the memory manager does.
@@ -109,3 +109,5 @@ def _bring_home(driver: Driver, range_: Range) -> Blocking[None]:
             return
     if range_.actual_loc == SYSMEM:
         buffers.detach(driver.system, range_)
+    else:
+        driver.say("driver_fallback", f"pages stay in VRAM after {PASSES} passes", range_.start, range_.last)
