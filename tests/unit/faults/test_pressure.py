@@ -82,7 +82,7 @@ def test_a_range_larger_than_the_vram_stays_in_ram(lab, behaviour, error, events
 def test_an_eviction_crosses_the_border_of_processes_and_stops_only_the_victims_queues(lab, behaviour):
     x = two_buffers(lab, behaviour)
     other = x.p.spawn("other")
-    c = other.mmap("3 MiB", name="c")
+    c = other.mmap("2 MiB", name="c")
     c[:] = 3
     other.set_attr(c, access=["gpu0"], prefetch="gpu0")
     other.run()
