@@ -13,6 +13,7 @@ from svmlab.bench.harness import PAIRS, Case, Row, measure, render
 __all__ = ["MODULES", "bench", "run"]
 
 MODULES = {"migration": "svmlab.bench.migration", "ranges": "svmlab.bench.ranges"}
+MODULES = {"ranges": "svmlab.bench.ranges", "faults": "svmlab.bench.faults"}
 """What can be measured; each module has ``cases()``, which yields its cases one after the other."""
 
 

@@ -58,8 +58,9 @@ class World:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.env: simpy.Environment = SeededEnvironment(seed) if seed else simpy.Environment(initial_time=0)
-        self.log = Log(clock=lambda: self.now, active=self._active)
+        env: simpy.Environment = SeededEnvironment(seed) if seed else simpy.Environment(initial_time=0)
+        self.env = env
+        self.log = Log(clock=lambda: env.now, active=self._active)  # type: ignore[arg-type, return-value]  # as ``now``
 
     @property
     def now(self) -> int:
@@ -99,8 +100,7 @@ class World:
         return self.env.active_process is not None
 
     def _active(self) -> Task | None:
-        process = self.env.active_process
-        return process.task if isinstance(process, TaskProcess) else None
+        return getattr(self.env.active_process, "task", None)
 
     def emit(self, name: str, start: int = -1, last: int = -1, **fields: Any) -> int:
         """Append an event to the log; see ``Log.emit``."""

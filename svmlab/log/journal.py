@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -20,6 +20,10 @@ Column = npt.NDArray[np.int64]
 _HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
 _WIDTH = len(_HEAD) + FIELD_SLOTS
 _NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
+_LAYOUT = {
+    kind.name: (number, kind.fields, (0,) * (FIELD_SLOTS - len(kind.fields))) for number, kind in enumerate(KINDS)
+}
+"""Number, fields and unused slots of each kind."""
 _FIELDS = {kind.name: frozenset(kind.fields) for kind in KINDS}
 _FLUSH_ROWS = 4096
 
@@ -41,6 +45,22 @@ class Task:
     pid: int
     cause: int = -1
     held: list[Any] = field(default_factory=list)
+
+
+class _Because(AbstractContextManager[int]):
+    """While it is entered, what a task does follows from an event."""
+
+    __slots__ = ("before", "event", "task")
+
+    def __init__(self, task: Task, event: int) -> None:
+        self.task, self.event = task, event
+
+    def __enter__(self) -> int:
+        self.before, self.task.cause = self.task.cause, self.event
+        return self.event
+
+    def __exit__(self, *raised: object) -> None:
+        self.task.cause = self.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +144,9 @@ class Log:
         """The task that runs now; the machine itself outside of every task."""
         return self.active() or self.root
 
-    @contextmanager
-    def because(self, event: int) -> Iterator[int]:
+    def because(self, event: int) -> AbstractContextManager[int]:
         """Everything the running task emits inside follows from ``event``."""
-        task = self.task
-        before, task.cause = task.cause, event
-        try:
-            yield event
-        finally:
-            task.cause = before
+        return _Because(self.active() or self.root, event)
 
     def emit(
         self,
@@ -165,10 +179,12 @@ class Log:
             KeyError: the table has no such kind.
             InputError: the kind has no such field.
         """
-        number = _NUMBER[name]
-        _check_fields(name, fields)
-        values = [fields.get(title, 0) for title in KINDS[number].fields]
+        number, titles, unused = _LAYOUT[name]
+        values = [fields.pop(title, 0) for title in titles]
+        if fields:
+            _check_fields(name, fields)
         task = self.active() or self.root
+        pending = self._pending
         row = (
             self.clock() if time_ns is None else time_ns,
             number,
@@ -179,12 +195,13 @@ class Log:
             last,
             self._intern(text) if text else 0,
             *values,
-            *(0,) * (FIELD_SLOTS - len(values)),
+            *unused,
         )
-        self._pending.append(row)
-        if len(self._pending) >= _FLUSH_ROWS:
+        event = self._flushed + len(pending)
+        pending.append(row)
+        if len(pending) >= _FLUSH_ROWS:
             self._flush()
-        return self._flushed + len(self._pending) - 1
+        return event
 
     def extend(self, name: str, times_ns: Column, start: Column, last: Column, **fields: Column | int) -> None:
         """Append many events of one kind at once, one for each element of ``times_ns``.

@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
+from types import CodeType
 
 import simpy
 
@@ -19,6 +20,9 @@ from svmlab.hardware.world import Blocking, World
 from svmlab.log import Task
 
 __all__ = ["Held", "LockClass", "Mutex", "RwLock"]
+
+_Place = tuple[str, CodeType]
+"""A module and a function in it."""
 
 
 class LockClass(IntEnum):
@@ -42,7 +46,7 @@ class _Lock:
 
     def __init__(self, world: World, kind: LockClass, name: str) -> None:
         self.world, self.kind, self.name = world, kind, name
-        self.holders: dict[Task, str] = {}
+        self.holders: dict[Task, _Place] = {}
         self.writing = False
         self.queue: deque[_Waiter] = deque()
 
@@ -51,12 +55,12 @@ class _Lock:
         """Whether somebody holds it."""
         return bool(self.holders)
 
-    def _check_order(self, task: Task, where: str) -> None:
+    def _check_order(self, task: Task, where: _Place) -> None:
         for held in task.held:
             if held.kind >= self.kind:
                 raise LockOrderError(
-                    f"{task.name} takes {self.name} in {where} while it holds {held.name}, "
-                    f"taken in {held.holders[task]}",
+                    f"{task.name} takes {self.name} in {_told(where)} while it holds {held.name}, "
+                    f"taken in {_told(held.holders[task])}",
                     allowed=f"{self.kind.name} before {held.kind.name}"
                     if held.kind > self.kind
                     else f"one {self.kind.name} at a time",
@@ -66,43 +70,44 @@ class _Lock:
     def _free_for(self, write: bool) -> bool:
         return not self.holders or not (write or self.writing)
 
-    def _grant(self, waiter: _Waiter) -> Held:
-        self.holders[waiter.task] = waiter.where
-        self.writing = waiter.write
-        waiter.task.held.append(self)
-        return Held(self, waiter.task)
+    def _grant(self, task: Task, write: bool, where: _Place) -> Held:
+        self.holders[task] = where
+        self.writing = write
+        task.held.append(self)
+        return Held(self, task)
 
     def _acquire(self, write: bool) -> Blocking[Held]:
-        waiter = _Waiter(self.world.log.task, write, _caller())
-        self._check_order(waiter.task, waiter.where)
-        if self._free_for(write) and not self.queue:
-            return self._grant(waiter)
+        task, where = self.world.log.task, _caller()
+        if task.held:
+            self._check_order(task, where)
+        if not self.queue and self._free_for(write):
+            return self._grant(task, write, where)
         wait = self.world.emit("lock_wait", text=self.name)
         begun = self.world.now
-        waiter.granted = self.world.event()
-        self.queue.append(waiter)
-        yield waiter.granted
+        granted = self.world.event()
+        self.queue.append(_Waiter(task, write, where, granted))
+        yield granted
         self.world.emit("lock_acquired", text=self.name, waited_ns=self.world.now - begun, cause=wait)
-        return Held(self, waiter.task)
+        return Held(self, task)
 
     def _try(self, write: bool) -> Held | None:
         task = self.world.log.task
         if self.queue or not self._free_for(write) or task in self.holders:
             return None
-        return self._grant(_Waiter(task, write, _caller()))
+        return self._grant(task, write, _caller())
 
     def release(self, task: Task) -> None:
         """Give the lock up; whoever waited longest gets it (with the readers right behind a reader)."""
         del self.holders[task]
         task.held.remove(self)
-        self._hand_over()
+        if self.queue:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         while self.queue and self._free_for(self.queue[0].write):
             waiter = self.queue.popleft()
-            self._grant(waiter)
-            if waiter.granted is not None:
-                waiter.granted.succeed()
+            self._grant(waiter.task, waiter.write, waiter.where)
+            waiter.granted.succeed()
 
 
 @dataclass(slots=True, eq=False)
@@ -111,16 +116,21 @@ class _Waiter:
 
     task: Task
     write: bool
-    where: str
-    granted: simpy.Event | None = None
+    where: _Place
+    granted: simpy.Event
 
 
-def _caller() -> str:
-    """The function outside of this module that asks for a lock, as lockdep would name it."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"] == __name__:
+def _caller() -> _Place:
+    """The function outside of this module that asks for a lock; its name is put together only when it is told."""
+    frame, here = sys._getframe(1), globals()
+    while frame.f_back is not None and frame.f_globals is here:
         frame = frame.f_back
-    return f"{frame.f_globals['__name__'].removeprefix('svmlab.')}.{frame.f_code.co_qualname}"
+    return frame.f_globals["__name__"], frame.f_code
+
+
+def _told(place: _Place) -> str:
+    """A function as lockdep would name it."""
+    return f"{place[0].removeprefix('svmlab.')}.{place[1].co_qualname}"
 
 
 class Held:
