@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from svmlab.bench import command, ranges
+from svmlab.bench import command, faults, ranges
 from svmlab.bench.harness import Case, measure, render
 
 
@@ -112,3 +112,16 @@ def test_all_is_every_group(monkeypatch):
     monkeypatch.setattr(command, "import_module", lambda name: Few)
     assert [row["name"] for row in command.run("all", pairs=7)] == ["one", "one"]
     assert len(list(command.run("second", pairs=7))) == 1
+
+
+@pytest.mark.parametrize(("number", "goal", "events"), [(0, 4.0, {"migrate_end": 0}), (1, 12.0, {"migrate_end": 5})])
+def test_a_case_of_faults_serves_each_page_once_and_its_base_is_as_many_cycles(number, goal, events):
+    case = list(faults.cases(faults=5, rounds=4))[number]
+    row = measure(case, pairs=1)
+    assert (case.goal, case.calls) == (goal, 5)
+    assert row["ratio"] > 0
+    process = faults.process_with(5, migrates=bool(number))
+    faults.served(process, 5)()
+    counts = {"page_fault_end": 5, "page_fault_dropped": 0, "map_to_gpu": 5, **events}
+    assert {name: process.log.count(name) for name in counts} == counts
+    assert process.broken_invariants() == []
