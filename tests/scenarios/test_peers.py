@@ -110,3 +110,13 @@ def test_a_scenario_of_a_peer_has_a_file_or_a_reason_to_have_none(name):
     file = FOLDER / "peers" / suite / f"{stem}.toml"
     left_out = f"| `{name}` |" in (FOLDER / "peers" / "LEFT_OUT.md").read_text(encoding="utf-8")
     assert file.exists() != left_out
+
+
+HIP_FAULTS = ("Unit_hipMallocManaged_OverSubscription", "Unit_hipMemAdvise_TstAccessedByFlg4")
+"""HIP's tests about faults and about more memory than there is VRAM."""
+
+
+@pytest.mark.parametrize("name", HIP_FAULTS)
+def test_a_hip_scenario_about_faults_or_overcommit_is_run_on_two_drivers_in_both_xnack_modes(name):
+    wanted = {(xnack, behaviour) for xnack in ("off", "on") for behaviour in ("upstream", "as-intended")}
+    assert {(mode.xnack, mode.behaviour) for mode in modes(FOLDER / "peers" / "hip" / f"{name}.toml")} == wanted
