@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from svmlab.views import counters as counters
     from svmlab.views import describe as describe
     from svmlab.views import pagemap as pagemap
+    from svmlab.views import pagemap_over_time as pagemap_over_time
     from svmlab.views import policy_table as policy_table
     from svmlab.views import range_strip as range_strip
     from svmlab.views import show as show
+    from svmlab.views import snapshot as snapshot
     from svmlab.views import timeline as timeline
     from svmlab.views import topology as topology
     from svmlab.views import vram_map as vram_map
@@ -36,6 +38,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "describe": ("svmlab.views", "a view in one to three sentences"),
     "timeline": ("svmlab.views", "view: what happened when"),
     "pagemap": ("svmlab.views", "view: where pages are and who maps them"),
+    "pagemap_over_time": ("svmlab.views", "view: how pages moved from moment to moment"),
+    "snapshot": ("svmlab.views", "where pages are now, kept for pagemap_over_time"),
     "vram_map": ("svmlab.views", "view: the VRAM of one GPU, who holds it, what is free"),
     "counters": ("svmlab.views", "view: bytes moved, time waited, events counted"),
     "topology": ("svmlab.views", "view: the GPUs, hives and links of a machine"),

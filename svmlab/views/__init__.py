@@ -9,9 +9,11 @@ from svmlab.views.describe import alt_text, describe, table
 from svmlab.views.draw_svg import svg
 from svmlab.views.output import save, show
 from svmlab.views.pagemap import pagemap, pagemap_of, pages_of_runs
+from svmlab.views.pagemap_time import pagemap_over_time
 from svmlab.views.policy_table import policy_table
 from svmlab.views.range_strip import range_strip
 from svmlab.views.scene import Axis, Bar, Cell, Chart, Diagram, Lane, Mark, Row, Scene, Table, stack
+from svmlab.views.snapshot import Snapshot, snapshot
 from svmlab.views.source import Source
 from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
@@ -28,6 +30,7 @@ __all__ = [
     "Mark",
     "Row",
     "Scene",
+    "Snapshot",
     "Source",
     "Table",
     "VramState",
@@ -37,11 +40,13 @@ __all__ = [
     "describe",
     "pagemap",
     "pagemap_of",
+    "pagemap_over_time",
     "pages_of_runs",
     "policy_table",
     "range_strip",
     "save",
     "show",
+    "snapshot",
     "stack",
     "svg",
     "table",

@@ -11,6 +11,7 @@ from svmlab.views.style import look
 from svmlab.views.tell import tell_any, tell_decision, tell_page_map, tell_policy, tell_policy_rules
 from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
 from svmlab.views.tell_ranges import tell_range_changes, tell_range_strip, tell_ranges
+from svmlab.views.tell_pagemap_time import tell_page_map_over_time
 from svmlab.views.tell_timeline import tell_timeline
 from svmlab.views.tell_topology import tell_topology
 from svmlab.views.tell_vram import tell_vram_map
@@ -20,6 +21,7 @@ __all__ = ["alt_text", "describe", "table"]
 _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "timeline": tell_timeline,
     "page map": tell_page_map,
+    "page map over time": tell_page_map_over_time,
     "decision": tell_decision,
     "bytes moved": tell_bytes_moved,
     "time waited": tell_time_waited,

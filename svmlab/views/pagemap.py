@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from svmlab.views.pagemap_cells import CELLS, Cells, Places, put_into_cells
 from svmlab.views.scene import Axis, Bar, Chart, Data, Lane, Scene
+from svmlab.views.snapshot import snapshot
 from svmlab.views.source import gpu_names
 from svmlab.views.style import location_look
 
@@ -19,17 +21,15 @@ if TYPE_CHECKING:
     from svmlab.svm.buffer_view import Buffer
     from svmlab.svm.process import Process
 
-__all__ = ["pagemap", "pagemap_of", "pages_of_runs"]
+__all__ = ["Names", "owners", "pagemap", "pagemap_of", "pages_of_runs", "place_names", "several_places"]
 
-Places = npt.NDArray[np.integer]
+Names = Callable[[int], str]
 _GPU = re.compile(r"gpu\d+")
 _FRAMELESS = {-1: "none", -2: "swapped"}
 """What svm.look calls NOWHERE and SWAPPED; the kernel has no location number for them."""
-_CELLS = 256
-"""Cells across a lane: at 700 px each is about two pixels wide."""
 
 
-def pagemap(process: Process, span: Span | Buffer, *, cells: int = _CELLS) -> Scene:
+def pagemap(process: Process, span: Span | Buffer, *, cells: int = CELLS) -> Scene:
     """Picture where the pages of a span are: in the CPU's page table and in that of every GPU.
 
     Args:
@@ -39,21 +39,21 @@ def pagemap(process: Process, span: Span | Buffer, *, cells: int = _CELLS) -> Sc
 
     Returns:
         A scene as ``pagemap_of`` makes it.
+
+    >>> from svmlab import Process, show
+    >>> p = Process("toy")
+    >>> a = p.mmap("64 KiB", name="a")
+    >>> a[:4096] = 7
+    >>> show(pagemap(p, a))
+    CPU table: 1 page in RAM and 15 absent. gpu0-gpu2 tables: 16 pages absent.
     """
-    name = getattr(span, "name", "")
-    where: Any = getattr(span, "span", span)
-    gpus = {f"gpu{gpu.index}": process.look.gpu_frames(gpu.index, where) for gpu in process.machine.gpus}
-    tables = {"cpu": process.look.locations(where), **gpus}
-    title = f"Where the pages of {name} are" if name else "Where the pages are"
-    return pagemap_of(tables, process.machine.location_name, title=title, cells=cells)
+    now = snapshot(process, span)
+    title = f"Where the pages of {now.of} are" if now.of else "Where the pages are"
+    return pagemap_of(now.tables, now.names, title=title, cells=cells)
 
 
 def pagemap_of(
-    tables: Mapping[str, Places],
-    names: Callable[[int], str],
-    *,
-    title: str = "Where the pages are",
-    cells: int = _CELLS,
+    tables: Mapping[str, Places], names: Names, *, title: str = "Where the pages are", cells: int = CELLS
 ) -> Scene:
     """Picture columns of locations.
 
@@ -68,16 +68,13 @@ def pagemap_of(
         A scene whose bars are runs of equal cells, in pages from the start of the span. GPUs whose tables agree share
         a lane; the CPU keeps its own, because that two tables name one page is what there is to see.
     """
-
-    def name_of(location: int) -> str:
-        return _FRAMELESS.get(location) or names(location)
-
+    named = place_names(names)
     alike: dict[tuple[bool, tuple[Bar, ...]], list[str]] = {}
     for name, places in tables.items():
         gpu = _GPU.fullmatch(name) is not None
-        alike.setdefault((gpu, tuple(_runs(places, name_of, cells))), []).append(name)
-    lanes = {_shared(members): runs for (_, runs), members in alike.items()}
-    bars = tuple(_in_lane(lane, bar) for lane, runs in lanes.items() for bar in runs)
+        alike.setdefault((gpu, tuple(_runs(put_into_cells(places, cells), named))), []).append(name)
+    lanes = {owners(members): runs for (_, runs), members in alike.items()}
+    bars = tuple(replace(bar, lane=lane) for lane, runs in lanes.items() for bar in runs)
     npages = max((len(places) for places in tables.values()), default=0)
     chart = Chart(Axis(0, npages, "pages", "page"), tuple(map(Lane, lanes)), bars, kind="page map")
     return Scene("page map", title, (chart,))
@@ -97,56 +94,43 @@ def pages_of_runs(starts: Places, locations: Places, *, npages: int) -> Places:
     return np.repeat(locations, np.diff(np.append(starts, npages)))
 
 
-def _runs(places: Places, names: Callable[[int], str], cells: int) -> Iterator[Bar]:
-    """Bars for runs of equal cells; mixed cells stay single, each with its own counts."""
-    size = max(1, -(-len(places) // cells))
-    lowest, highest = _extremes(places, size)
-    style = np.where(lowest == highest, lowest, np.iinfo(np.int64).min)
-    numbered = ((int(value), at) for at, value in enumerate(style))
-    for value, members in groupby(numbered, key=lambda cell: cell[0] if lowest[cell[1]] == highest[cell[1]] else cell):
-        spots = [at for _, at in members]
-        start, end = spots[0] * size, min((spots[-1] + 1) * size, len(places))
-        yield _uniform(start, end, names(value)) if isinstance(value, int) else _mixed(start, places[start:end], names)
+def place_names(names: Names) -> Names:
+    """The same names, and some for pages without a frame."""
+    return lambda location: _FRAMELESS.get(location) or names(location)
 
 
-def _extremes(places: Places, size: int) -> tuple[Places, Places]:
-    """Smallest and largest location in each cell: two reductions, whatever the number of pages."""
-    whole = len(places) // size * size
-    body, rest = places[:whole].reshape(-1, size), places[whole:]
-    tail = [rest] if len(rest) else []
-    lowest = np.append(body.min(axis=1), [part.min() for part in tail])
-    highest = np.append(body.max(axis=1), [part.max() for part in tail])
-    return lowest.astype(np.int64), highest.astype(np.int64)
-
-
-def _uniform(start: int, end: int, place: str) -> Bar:
-    shown = location_look(place)
-    return Bar("", start, end, place, f"{shown.letter} {end - start}", shown.letter)
-
-
-def _mixed(start: int, places: Places, names: Callable[[int], str]) -> Bar:
-    known: Data = tuple((names(value), count) for value, count in _counts(places))
+def several_places(cells: Cells, cell: int, names: Names) -> Bar:
+    """A bar for one cell whose pages are in different places, with how many are where."""
+    start, end = cells.pages(cell, cell)
+    known: Data = tuple((names(value), count) for value, count in cells.counts(cell))
     note = ", ".join(f"{count} {name}" for name, count in known)
-    return Bar("", start, start + len(places), "mixed", note=note, data=known)
+    return Bar("", start, end, "mixed", note=note, data=known)
 
 
-def _counts(places: Places) -> Iterator[tuple[int, int]]:
-    """Each location and how many pages are there; they are few, so a pass for each is faster than sorting."""
-    while len(places):
-        value = places.min()
-        rest = places[places != value]
-        yield int(value), len(places) - len(rest)
-        places = rest
+def owners(names: Iterable[str]) -> str:
+    """One name for page tables that agree.
 
-
-def _in_lane(lane: str, bar: Bar) -> Bar:
-    return Bar(lane, bar.start, bar.end, bar.style, bar.label, bar.short, note=bar.note, data=bar.data)
-
-
-def _shared(names: list[str]) -> str:
-    """One name for tables that agree."""
+    >>> owners(["cpu"]), owners(["gpu0", "gpu1", "gpu2"]), owners(["before"])
+    ('CPU table', 'gpu0-gpu2 tables', 'before')
+    """
+    names = list(names)
     gpus = [int(name[3:]) for name in names if _GPU.fullmatch(name)]
     others = ["CPU" if name == "cpu" else name for name in names if not _GPU.fullmatch(name)]
-    owners = " and ".join([*others, *([gpu_names(gpus)] if gpus else [])])
+    together = " and ".join([*others, *([gpu_names(gpus)] if gpus else [])])
     own_name = not gpus and "cpu" not in names
-    return owners if own_name else f"{owners} table" + "s" * (len(names) > 1)
+    return together if own_name else f"{together} table" + "s" * (len(names) > 1)
+
+
+def _runs(cells: Cells, names: Names) -> Iterator[Bar]:
+    """Bars for runs of equal cells; mixed cells stay single, each with its own counts."""
+    for (_, mixed), members in groupby(range(len(cells)), key=lambda cell: (cells.value(cell), cells.mixed(cell))):
+        spots = list(members)
+        if mixed:
+            yield from (several_places(cells, cell, names) for cell in spots)
+        else:
+            yield _uniform(cells.pages(spots[0], spots[-1]), names(cells.value(spots[0])))
+
+
+def _uniform(pages: tuple[int, int], place: str) -> Bar:
+    shown = location_look(place)
+    return Bar("", *pages, place, f"{shown.letter} {pages[1] - pages[0]}", shown.letter)
