@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from svmlab.views import range_strip as range_strip
     from svmlab.views import show as show
     from svmlab.views import snapshot as snapshot
+    from svmlab.views import steps as steps
     from svmlab.views import timeline as timeline
     from svmlab.views import topology as topology
     from svmlab.views import vram_map as vram_map
@@ -38,6 +39,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "describe": ("svmlab.views", "a view in one to three sentences"),
     "timeline": ("svmlab.views", "view: what happened when"),
     "pagemap": ("svmlab.views", "view: where pages are and who maps them"),
+    "steps": ("svmlab.views", "view: the numbered steps of a mechanism, the current one lit"),
     "pagemap_over_time": ("svmlab.views", "view: how pages moved from moment to moment"),
     "snapshot": ("svmlab.views", "where pages are now, kept for pagemap_over_time"),
     "vram_map": ("svmlab.views", "view: the VRAM of one GPU, who holds it, what is free"),

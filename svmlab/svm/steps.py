@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from svmlab.mm.migrate_vma import MigrateVma
-from svmlab.svm.driver import Driver
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from svmlab.mm.migrate_vma import MigrateVma
+    from svmlab.svm.driver import Driver
 
 __all__ = ["STEPS", "step"]
 

@@ -15,6 +15,7 @@ from svmlab.views.range_strip import range_strip
 from svmlab.views.scene import Axis, Bar, Cell, Chart, Diagram, Lane, Mark, Row, Scene, Table, stack
 from svmlab.views.snapshot import Snapshot, snapshot
 from svmlab.views.source import Source
+from svmlab.views.steps import steps
 from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
 from svmlab.views.vram_map import vram_map
@@ -48,6 +49,7 @@ __all__ = [
     "show",
     "snapshot",
     "stack",
+    "steps",
     "svg",
     "table",
     "timeline",

@@ -10,8 +10,9 @@ from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
 from svmlab.views.tell import tell_any, tell_decision, tell_page_map, tell_policy, tell_policy_rules
 from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
-from svmlab.views.tell_ranges import tell_range_changes, tell_range_strip, tell_ranges
 from svmlab.views.tell_pagemap_time import tell_page_map_over_time
+from svmlab.views.tell_ranges import tell_range_changes, tell_range_strip, tell_ranges
+from svmlab.views.tell_steps import tell_steps
 from svmlab.views.tell_timeline import tell_timeline
 from svmlab.views.tell_topology import tell_topology
 from svmlab.views.tell_vram import tell_vram_map
@@ -26,6 +27,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "bytes moved": tell_bytes_moved,
     "time waited": tell_time_waited,
     "counts": tell_counts,
+    "steps": tell_steps,
     "topology": tell_topology,
     "range strip": tell_range_strip,
     "range changes": tell_range_changes,

@@ -15,6 +15,8 @@ __all__ = ["lay_out"]
 _SWATCH = 30.0
 _GAP = 18.0
 _KEY_LINES = 12
+_LEFT = 0.45
+"""The part of the paper's width that panels have which stand aside."""
 
 
 def lay_out(scene: Scene, width_px: float = 700) -> Drawing:
@@ -32,11 +34,29 @@ def lay_out(scene: Scene, width_px: float = 700) -> Drawing:
         title = shorten(scene.title, (width_px - 2 * MARGIN) / 1.4)
         sheet.words.append(Word(MARGIN, sheet.take(ROW + 6) + TITLE_PX, title, INK, TITLE_PX, bold=True))
     names_px = names_width(scene.charts)
-    for panel in scene.panels:
-        _lay_panel(sheet, panel, names_px)
+    left, right = scene.panels[: scene.aside], scene.panels[scene.aside :]
+    if left and right:
+        _lay_columns(sheet, left, right, names_px=names_px)
+    else:
+        _lay_column(sheet, scene.panels, names_px)
     _lay_legend(sheet, scene)
     sheet.take(MARGIN - 4)
     return sheet
+
+
+def _lay_columns(sheet: Drawing, left: tuple[Panel, ...], right: tuple[Panel, ...], *, names_px: float) -> None:
+    """Lay out panels beside each other; the margin between the columns is that of the paper."""
+    one, other = Drawing(sheet.width * _LEFT, 0), Drawing(sheet.width * (1 - _LEFT) + MARGIN, 0)
+    _lay_column(one, left, min(names_px, one.width / 3))
+    _lay_column(other, right, min(names_px, other.width / 3))
+    top = sheet.take(max(one.height, other.height))
+    sheet.paste(one, (0, top))
+    sheet.paste(other, (one.width - MARGIN, top))
+
+
+def _lay_column(sheet: Drawing, panels: tuple[Panel, ...], names_px: float) -> None:
+    for panel in panels:
+        _lay_panel(sheet, panel, names_px)
 
 
 def _lay_panel(sheet: Drawing, panel: Panel, names_px: float) -> None:

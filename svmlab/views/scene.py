@@ -275,11 +275,13 @@ class Scene:
         kind: short name of what it is: ``"timeline"``, ``"page map"``, ...
         title: one line above it.
         panels: from top to bottom.
+        aside: how many of the panels, from the first on, stand to the left of all the others.
     """
 
     kind: str
     title: str
     panels: tuple[Panel, ...]
+    aside: int = 0
 
     @property
     def charts(self) -> Iterator[Chart]:

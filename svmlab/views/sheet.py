@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from svmlab.views.lettering import BODY_PX, width
 from svmlab.views.style import INK
@@ -85,3 +85,11 @@ class Drawing:
         """Use up so much of the sheet and return where it begins."""
         top, self.height = self.height, self.height + height
         return top
+
+    def paste(self, other: Drawing, at: tuple[float, float]) -> None:
+        """Put another drawing on this one, its upper left corner at a point."""
+        x, y = at
+        for mine, theirs in ((self.ground, other.ground), (self.boxes, other.boxes), (self.plates, other.plates)):
+            mine += [replace(box, x=box.x + x, y=box.y + y) for box in theirs]
+        self.lines += [replace(line, points=tuple((a + x, b + y) for a, b in line.points)) for line in other.lines]
+        self.words += [replace(word, x=word.x + x, y=word.y + y) for word in other.words]
