@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from svmlab.svm.process import Process as Process
     from svmlab.trace.why import why as why
     from svmlab.views import counters as counters
+    from svmlab.views import decision_path as decision_path
     from svmlab.views import describe as describe
     from svmlab.views import pagemap as pagemap
     from svmlab.views import pagemap_over_time as pagemap_over_time
@@ -47,6 +48,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "topology": ("svmlab.views", "view: the GPUs, hives and links of a machine"),
     "policy_table": ("svmlab.views", "view: where a range belongs, for every combination of attributes"),
     "range_strip": ("svmlab.views", "view: the ranges of a span before and after a call"),
+    "decision_path": ("svmlab.views", "view: the rules of p.why(a), which one fired and why not the others"),
     "why": ("svmlab.trace.why", "the chain of causes of an event"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),

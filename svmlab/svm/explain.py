@@ -26,6 +26,7 @@ class Reason:
         decision: the best location, the rule, and the rules that lost.
         action: what set_attr would do now, in words.
         mapping: who maps it or would, in words.
+        trigger: whether a set_attr would move it, and where to; None while nothing is registered.
     """
 
     start: int
@@ -35,6 +36,7 @@ class Reason:
     decision: Decision
     action: str
     mapping: str
+    trigger: Decision | None = None
 
     def __str__(self) -> str:
         best = self.decision
@@ -80,21 +82,22 @@ def explain(driver: Driver, span: Span) -> Explanation:
 def _reason(driver: Driver, range_: Range, *, registered: bool) -> Reason:
     situation = driver.situation(range_)
     decision: Decision = driver.behaviour.location_policy(situation)
+    trigger = migration_trigger(situation, decision.location, driver.behaviour) if registered else None
     return Reason(
         range_.start,
         range_.last,
         f"pages {where(driver.mm, range_.start, range_.last)}",
         situation,
         decision,
-        _action(driver, situation, decision, registered),
+        _action(situation, trigger),
         _mapping(driver, situation),
+        trigger,
     )
 
 
-def _action(driver: Driver, s: Situation, decision: Decision, registered: bool) -> str:
-    if not registered:
+def _action(s: Situation, going: Decision | None) -> str:
+    if going is None:
         return "nothing is registered here: these are the defaults a new range would have"
-    going = migration_trigger(s, decision.location, driver.behaviour)
     if going.location is None:
         return f"set_attr would move nothing: {going.because}"
     if going.location == s.actual:

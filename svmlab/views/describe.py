@@ -8,7 +8,7 @@ from typing import Any
 from svmlab.units import format_size, format_time
 from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
-from svmlab.views.tell import tell_any, tell_decision, tell_page_map, tell_policy, tell_policy_rules
+from svmlab.views.tell import tell_any, tell_decision, tell_follows, tell_page_map, tell_policy, tell_policy_rules
 from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
 from svmlab.views.tell_pagemap_time import tell_page_map_over_time
 from svmlab.views.tell_ranges import tell_range_changes, tell_range_strip, tell_ranges
@@ -24,6 +24,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "page map": tell_page_map,
     "page map over time": tell_page_map_over_time,
     "decision": tell_decision,
+    "follows": tell_follows,
     "bytes moved": tell_bytes_moved,
     "time waited": tell_time_waited,
     "counts": tell_counts,

@@ -36,11 +36,15 @@ def lay_table(sheet: Drawing, table: Table) -> None:
 
 
 def _column_widths(rows: tuple[Row, ...], room: float) -> list[float]:
-    """Give each column its longest word, then share the rest: narrow columns get all they want, others as much."""
-    least = [max(column) for column in zip(*(_cell_widths(row, str.split) for row in rows), strict=True)]
+    """All that every column wants, or else its longest word and a share of the rest; then heads are broken first."""
+    whole = [_cell_widths(row, _whole) for row in rows]
+    broken = [_cell_widths(row, str.split) for row in rows]
+    everything, least = _widest(whole), _widest(broken)
+    if sum(everything) <= room:
+        return everything
     if sum(least) > room:
         return _shared(least, room)
-    wanted = [max(column) for column in zip(*(_cell_widths(row, _whole) for row in rows), strict=True)]
+    wanted = _widest([broken[0], *whole[1:]])
     extra = _shared([most - word for most, word in zip(wanted, least, strict=True)], room - sum(least))
     return [word + more for word, more in zip(least, extra, strict=True)]
 
@@ -54,14 +58,17 @@ def _shared(wanted: list[float], room: float) -> list[float]:
     return given
 
 
+def _widest(rows: list[list[float]]) -> list[float]:
+    return [max(column) for column in zip(*rows, strict=True)]
+
+
 def _whole(text: str) -> list[str]:
     return [text]
 
 
 def _cell_widths(row: Row, parts: Callable[[str], list[str]]) -> list[float]:
-    """How wide the widest part of each cell is with its padding; a head may be broken into words wherever it stands."""
-    cut = str.split if row.style == "head" else parts
-    texts = (cut(_text(cell)) for cell in row.cells)
+    """How wide the widest part of each cell is, with its padding."""
+    texts = (parts(_text(cell)) for cell in row.cells)
     return [max(map(width, text), default=0.0) * _boldness(row) + 2 * _PAD + _SLACK for text in texts]
 
 

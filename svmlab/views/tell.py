@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from svmlab.views.scene import Bar, Chart, Diagram, Panel, Table
 from svmlab.views.source import at_place, plural
 
-__all__ = ["listed", "tell_any", "tell_decision", "tell_page_map", "tell_policy", "tell_policy_rules"]
+__all__ = ["listed", "tell_any", "tell_decision", "tell_follows", "tell_page_map", "tell_policy", "tell_policy_rules"]
 
 _MOST = 3
 
@@ -67,6 +67,11 @@ def tell_policy_rules(table: Table, _title: str) -> list[str]:
     fired = [(row.cells[1].text, *row.cells[3].text.split(" of ")) for row in table.rows]
     parts = listed(f"{rule} ({count})" for rule, count, _ in fired)
     return [f"The first rule that applies decides; of {fired[0][2]} combinations each decides so many: {parts}."]
+
+
+def tell_follows(table: Table, _title: str) -> list[str]:
+    """Tell what follows from a decision."""
+    return [f"{table.columns[0]}: {row.cells[0].text}." for row in table.rows]
 
 
 def _ruled(rule: str, because: str) -> str:
