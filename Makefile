@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
   $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
 
-.PHONY: help setup lab demo test lint format notebooks bench lock system-deps clean
+.PHONY: help setup lab demo test soak lint format notebooks bench lock system-deps clean
 
 ## help: print this list (also plain `make`)
 help:
@@ -65,6 +65,10 @@ test: setup
 	@# A learner's progress must not change what a cell prints: the notebooks get an empty state folder.
 	@state=$$(mktemp -d) && trap 'rm -rf "$$state"' EXIT && echo "$(NBVAL) $(NOTEBOOKS)" && \
 	  SVMLAB_STATE="$$state" MPLBACKEND= $(NBVAL) $(NOTEBOOKS)
+
+## soak: random histories against flat arrays of bytes, SECONDS=120 long; SEED=n repeats what a run printed
+soak: setup
+	@SVMLAB_SECONDS=$(or $(SECONDS),120) SVMLAB_SEED=$(SEED) $(BIN)/python tests/property/test_byte_oracle.py
 
 ## lint: check style, formatting and types
 lint: setup

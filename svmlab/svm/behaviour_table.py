@@ -184,6 +184,10 @@ _TABLE = (
         ("buffer", "P18, X22, X23", "The range's page array or its VRAM buffer, taken as one line of pages."),
         ("page-table", "E", "Page by page what the CPU page table holds."),
     ), ("buffer", "page-table", "page-table")),
+    _slot("partly_out_of_reach", "May a GPU map pages in RAM of a range whose other pages are in VRAM it cannot reach?", (
+        ("skipped", "P16", "No: the whole range is skipped, and with xnack on the fault is served for ever."),
+        ("mapped", "intended", "Yes, if no page of the part to be mapped is in VRAM."),
+    ), ("skipped", "mapped", "skipped")),
     _slot("skipped_gpus", "What of the entries of GPUs that cannot reach where a range went?", (
         ("left", "P16", "They stay, whatever becomes of the frames they name."),
         ("unmapped", "intended", "They are removed."),

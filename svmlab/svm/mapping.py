@@ -58,7 +58,7 @@ def validate_and_map(driver: Driver, range_: Range, target: Target | None = None
     Raises:
         DriverError: EAGAIN, a page changed meanwhile; EFAULT, EPERM, ENOMEM as the pages cannot be had.
 
-    Slots: map_set, map_source
+    Slots: map_set, map_source, partly_out_of_reach, skipped_gpus
     Kernel: svm_range_validate_and_map (kfd_svm.c)
     """
     if target is None:
@@ -79,7 +79,7 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
         return
     if range_.actual_loc and range_.buffer is None:
         raise DriverError(errno.EINVAL, f"range {range_.start:#x} is in VRAM but has no buffer")
-    gpus = mapped_gpus(driver.situation(range_), target.gpus)
+    gpus = driver.behaviour.partly_out_of_reach(driver, range_, target)
     range_.mapping_done = False  # whatever stops us below
     yield from driver.behaviour.skipped_gpus(driver, range_, target)
     if not gpus:
@@ -93,6 +93,18 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
         yield from _map_piece(driver, range_, vma, Target(page, last, sum(1 << gpu for gpu in gpus)))
         page = last + 1
     range_.mapping_done, range_.validated_ns = True, driver.now
+
+
+@option("partly_out_of_reach", "skipped")
+def _by_range(driver: Driver, range_: Range, target: Target) -> list[int]:
+    return mapped_gpus(driver.situation(range_), target.gpus)
+
+
+@option("partly_out_of_reach", "mapped")
+def _by_part(driver: Driver, range_: Range, target: Target) -> list[int]:
+    if buffers.count_vram_pages(driver, target.start, target.last):
+        return _by_range(driver, range_, target)
+    return gpus_of(target.gpus)
 
 
 @option("skipped_gpus", "left")
@@ -140,7 +152,8 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tu
         yield from driver.mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
         seen = yield from walk(driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults)
-        if range_.sequence == sequence:
+        # a relative's migration that the walk waited for may have put shared pages into VRAM
+        if range_.sequence == sequence and _first_shared(driver, vma, piece) > last:
             return sequence, seen
     raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
 
@@ -162,6 +175,13 @@ def _reported(driver: Driver, vma: Vma, seen: list[Seen]) -> Iterator[tuple[int,
 
 def _unshare(driver: Driver, vma: Vma, piece: Target) -> Blocking[None]:
     """Bring home pages in VRAM that relatives share: a GPU that writes one would write it for all of them."""
+    page = piece.start
+    while (page := _first_shared(driver, vma, Target(page, piece.last, piece.gpus))) <= piece.last:
+        yield from _fault_in(driver.mm, page)
+
+
+def _first_shared(driver: Driver, vma: Vma, piece: Target) -> int:
+    """The first page of a piece that a GPU must not write where it is; the one behind the piece if there is none."""
     mm, memory = driver.mm, driver.memory
 
     def own(entries: pte.Entries) -> npt.NDArray[np.bool_]:
@@ -171,10 +191,9 @@ def _unshare(driver: Driver, vma: Vma, piece: Target) -> Blocking[None]:
         return alone
 
     page = piece.start if vma.writable and vma.private and len(mm.family) > 1 else piece.last + 1
-    while page <= piece.last:
-        page += (ready := mm.table.leading(page, piece.last, own))
-        if not ready:
-            yield from _fault_in(mm, page)
+    while page <= piece.last and (ready := mm.table.leading(page, piece.last, own)):
+        page += ready
+    return page
 
 
 def _fault_in(mm: AddressSpace, page: int) -> Blocking[None]:
