@@ -185,10 +185,15 @@ def _reserve(driver: Driver, range_: Range, gpu: int) -> None:
         raise DriverError(errno.ENOSPC, f"{range_.npages} pages do not fit the VRAM of gpu{gpu}")
 
 
-def count_vram_pages(driver: Driver, start: int, last: int) -> int:
-    """Pages of a span that the CPU page table shows in VRAM."""
+def count_vram_pages(driver: Driver, start: int, last: int, location: int | None = None) -> int:
+    """Pages of a span that the CPU page table shows in VRAM; only in that of one GPU, if its id is given.
+
+    A relative by fork may have moved a page that both share to a GPU that the range knows nothing of.
+    """
+    gpu = None if location is None else driver.gpu_index(location)
+    gpus = range(len(driver.vrams)) if gpu is None else (gpu,)
     return sum(
-        int(np.count_nonzero(driver.memory.is_device(pte.pfn_of(entries)) & ((entries & pte.SWAP) == 0)))
+        int(np.count_nonzero(driver.memory.in_vram_of(pte.pfn_of(entries), gpus) & ((entries & pte.SWAP) == 0)))
         for _, entries in driver.mm.table.stored(start, last)
     )
 

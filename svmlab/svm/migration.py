@@ -238,7 +238,7 @@ def _home_when_empty(driver: Driver, range_: Range) -> None:
 
 @option("location_home", "none-left")
 def _home_when_none_is_left(driver: Driver, range_: Range) -> None:
-    range_.vram_pages = buffers.count_vram_pages(driver, range_.start, range_.last)
+    range_.vram_pages = buffers.count_vram_pages(driver, range_.start, range_.last, range_.actual_loc)
     _home_when_empty(driver, range_)
 
 

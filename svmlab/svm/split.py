@@ -72,7 +72,7 @@ def _piece(driver: Driver, range_: Range, start: int, last: int) -> Range:
     driver.behaviour.split_requires(range_)
     piece = Range(start, last)
     _inherit(driver, range_, piece)
-    piece.vram_pages = buffers.count_vram_pages(driver, start, last) if range_.vram_pages else 0
+    piece.vram_pages = buffers.count_vram_pages(driver, start, last, range_.actual_loc) if range_.vram_pages else 0
     range_.vram_pages -= piece.vram_pages
     if range_.actual_loc and range_.has_vram:
         buffers.share(range_, piece)

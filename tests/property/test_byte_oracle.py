@@ -42,6 +42,8 @@ from svmlab.units import PAGE_SIZE
 EXAMPLES = int(os.environ.get("SVMLAB_EXAMPLES", "600"))
 SEED = os.environ.get("SVMLAB_SEED", "")
 STEPS = 30
+STANDSTILL_NS = 50_000_000
+"""How long a machine may do nothing but start over; every worker has had its say long before."""
 TOY = Machine.find("toy")
 
 SAFE = {
@@ -256,10 +258,13 @@ class Lab:
                 assert np.array_equal(found[part], writing.before[part]), "a failed store changed something else"
                 area.content.reshape(-1)[start:stop] = writing.before[part]
 
-    def read(self, area: Area, pages: tuple[int, int], load: Callable[[Span], np.ndarray], *allowed: str) -> None:
+    def wait(self, handle: Handle) -> Any:
+        return self.first.wait(handle, STANDSTILL_NS)
+
+    def read(self, area: Area, pages: tuple[int, int], start: Callable[[Span], Handle], *allowed: str) -> None:
         """Load bytes and compare them."""
         found: list[np.ndarray] = []
-        error = self.call(lambda: found.append(load(area.span(*pages))), *allowed)
+        error = self.call(lambda: found.append(self.wait(start(area.span(*pages)))), *allowed)
         if error is None and not area.is_busy(*pages):
             begin, count = pages
             assert np.array_equal(found[0], area.content[begin : begin + count].reshape(-1)), "other bytes were read"
@@ -330,7 +335,7 @@ class Histories(RuleBasedStateMachine):
     def started(self, handle: Handle, wait: bool, *allowed: str) -> None:
         """Let a call that was started end, or go on."""
         if wait:
-            self.lab.call(lambda: self.lab.first.wait(handle), *allowed)
+            self.lab.call(lambda: self.lab.wait(handle), *allowed)
         else:
             self.lab.handles.append(handle)
 
@@ -444,7 +449,7 @@ class Histories(RuleBasedStateMachine):
     def cpu_read(self, who: int, which: int, at: int, count: int) -> None:
         if found := self.lab.find(who, which):
             actor, area = found
-            self.lab.read(area, area.stretch(at, count), actor.process.cpu_read)
+            self.lab.read(area, area.stretch(at, count), actor.process.start.cpu_read)
 
     @rule(who=WHO, which=WHO, at=SPOT, count=COUNT, gpu=GPUS, wait=st.sampled_from([True, True, False]))
     def gpu_write(self, who: int, which: int, at: int, count: int, gpu: int, wait: bool) -> None:
@@ -466,7 +471,7 @@ class Histories(RuleBasedStateMachine):
             reachable = self.lab.reachable(actor, area, gpu, write=False)
             if reachable.any():
                 pages = area.stretch(at, count, reachable)
-                self.lab.read(area, pages, lambda span: actor.process.gpu_read(gpu, span), "MEMORY_EXCEPTION")
+                self.lab.read(area, pages, lambda span: actor.process.start.gpu_read(gpu, span), "MEMORY_EXCEPTION")
 
     # the driver
 
@@ -543,7 +548,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def run(self) -> None:
-        self.lab.first.run()
+        self.lab.first.run(limit_ns=STANDSTILL_NS)
         for handle in self.lab.handles:
             assert handle.done, f"{handle} never ends"
             self.lab.judge(handle.error, "SIGSEGV", "MEMORY_EXCEPTION", *SET_ATTR_ERRORS)
@@ -566,11 +571,11 @@ class Histories(RuleBasedStateMachine):
         for actor in self.lab.actors:
             for area in actor.areas:
                 if area.alive.all():
-                    self.lab.read(area, (0, area.npages), actor.process.cpu_read)
+                    self.lab.read(area, (0, area.npages), actor.process.start.cpu_read)
         self.run()
         for actor in self.lab.actors[::-1]:
             actor.process.exit()
-        self.lab.first.run()
+        self.lab.first.run(limit_ns=STANDSTILL_NS)
         system = self.lab.first.driver.system
         assert system.buffers == {}
         assert [vram.used_pages for vram in system.vrams] == [0, 0, 0]

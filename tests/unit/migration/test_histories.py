@@ -7,26 +7,58 @@ import svmlab as sl
 
 @pytest.mark.parametrize("behaviour", ["as-intended", "upstream"])
 def test_relatives_whose_gpus_write_one_page_at_the_same_time_get_a_page_each(behaviour):
-    """The child's walk waits for the parent's migration, behind which the shared pages are in VRAM."""
+    """A walk waits for a relative's migration, behind which the page they share with a third one is in VRAM."""
     p = sl.Process("toy", xnack=True, behaviour=behaviour)
     a = p.mmap("46 pages", name="a")
     a[:] = 5
-    child = p.fork("child")
-    p.start.gpu_write(0, a.span, 1)
-    child.start.gpu_write(0, a.span, 2)
+    writer, reader = p.fork("writer"), p.fork("reader")
+    page = a.pages(0, 1)
+    p.start.gpu_write(0, page, 1)
+    writer.gpu_write(0, page, 2)
     p.run()
-    assert set(p.look.content(a.span).tolist()) == {1}
-    assert set(child.look.content(a.span).tolist()) == {2}
+    assert [int(each.look.content(page).max()) for each in (p, writer, reader)] == [1, 2, 5]
+    assert p.broken_invariants() + writer.broken_invariants() + reader.broken_invariants() == []
+
+
+def test_a_gpu_gets_a_page_that_a_relative_moved_to_yet_another_gpu():
+    """The parent's range, most of it on gpu1, knows nothing of the page that its child took to gpu0."""
+    p = sl.Process("toy", xnack=True)
+    a = p.mmap("2 pages", name="a")
+    a[:] = 7
+    p.set_attr(a, access=["gpu0", "gpu1", "gpu2"], prefetch="gpu1", granularity=0)
+    child = p.fork("child")
+    page = a.pages(0, 1)
+    child.mprotect(a.span, "r")  # so that mapping the page does not make it the child's own
+    child.cpu_read(page)
+    child.set_attr(page, access=["gpu0"], prefetch="gpu0")
+    p.run()
+    gpu0, gpu1 = (gpu.gpu_id for gpu in p.machine.gpus[:2])
+    assert (p.look.actual(page), p.look.locations(a.span).tolist()) == ([gpu1], [gpu0, gpu1])
+    assert set(p.gpu(2).read(a).tolist()) == {7}
     assert p.broken_invariants() + child.broken_invariants() == []
 
 
-def far_from_most(partly_out_of_reach):
-    """A range on gpu2 that should be in RAM, and a load by gpu0, which does not reach gpu2."""
+def far_away(partly_out_of_reach):
+    """Part of a range on gpu2 is wanted in RAM by gpu0, which does not reach gpu2."""
     p = sl.Process("toy", xnack=True, behaviour={"base": "as-intended", "partly_out_of_reach": partly_out_of_reach})
     a = p.mmap("8 pages", name="a")
     a[:] = 7
     p.set_attr(a, prefetch="gpu2", preferred="cpu", access=["gpu0", "gpu2"], granularity=1)
     p.run()
-    load = p.start.gpu_read(0, p.mmap_part(a, 2, 2) if False else a.part(2, 2))
+    load = p.start.gpu_read(0, a.pages(2, 2))
     p.advance("10 ms")
     return p, a, load
+
+
+def test_a_gpu_maps_the_block_that_came_home_for_it_though_the_range_is_still_out_of_its_reach():
+    p, a, load = far_away("mapped")
+    assert set(load.result().tolist()) == {7}
+    assert p.look.mapped(a.span)[0].tolist() == [False, False, True, True, False, False, False, False]
+    assert p.look.mapped(a.span)[2].tolist() == [True, True, False, False, True, True, True, True]
+
+
+def test_a_gpu_that_skips_the_whole_range_faults_for_ever():
+    p, a, load = far_away("skipped")
+    assert not load.done
+    assert not p.look.mapped(a.span)[0].any()
+    assert p.log.count("page_fault_end") > 10
