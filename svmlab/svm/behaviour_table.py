@@ -184,7 +184,7 @@ _TABLE = (
         ("buffer", "P18, X22, X23", "The range's page array or its VRAM buffer, taken as one line of pages."),
         ("page-table", "E", "Page by page what the CPU page table holds."),
     ), ("buffer", "page-table", "page-table")),
-    _slot("partly_out_of_reach", "May a GPU map what is in RAM of a range whose other pages are in VRAM it cannot reach?", (
+    _slot("partly_out_of_reach", "May a GPU map what is in RAM of a range that also has VRAM out of its reach?", (
         ("skipped", "P16", "No: the whole range is skipped, and with xnack on the fault is served for ever."),
         ("mapped", "intended", "Yes, if no page of the part to be mapped is in VRAM."),
     ), ("skipped", "mapped", "skipped")),
