@@ -102,9 +102,10 @@ def _by_range(driver: Driver, range_: Range, target: Target) -> list[int]:
 
 @option("partly_out_of_reach", "mapped")
 def _by_part(driver: Driver, range_: Range, target: Target) -> list[int]:
-    if buffers.count_vram_pages(driver, target.start, target.last, range_.actual_loc):
-        return _by_range(driver, range_, target)
-    return gpus_of(target.gpus)
+    reached, wanted = _by_range(driver, range_, target), gpus_of(target.gpus)
+    if reached == wanted or buffers.count_vram_pages(driver, target.start, target.last, range_.actual_loc):
+        return reached
+    return wanted
 
 
 @option("skipped_gpus", "left")
