@@ -1,9 +1,10 @@
 """Widgets: thin controllers over the views; importing this loads ipywidgets, which nothing below does."""
 
 from svmlab.widgets.defect_lab import DefectLab
+from svmlab.widgets.fault_stepper import FaultStepper
 from svmlab.widgets.location_lab import LocationLab
 from svmlab.widgets.ping_pong import PingPong
 from svmlab.widgets.restore_race import RestoreRace
 from svmlab.widgets.stepper import MigrationStepper
 
-__all__ = ["DefectLab", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]
+__all__ = ["DefectLab", "FaultStepper", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]

@@ -47,6 +47,7 @@ class DefectLab(Lab):
         pages = self._outcome(trial, side).pages
         options = (f"{each}: {trial.option(each).says} ({trial.option(each).name})" for each in _SIDES)
         left = (
+            labelled("Page tables:", f"{side}, before anybody reads"),
             told(replace(pages, title=f"{pages.title}, {side}"), LEFT),
             labelled(f"Stands for {_defects(trial)}, slot {trial.slot}.", SLOTS[trial.slot].asks),
             bullets("Options", options),

@@ -70,7 +70,8 @@ def reach(recording: Recording, number: int, *, gpu: int = 0) -> tuple[str, str]
         gpu: index of the GPU.
     """
     moment = recording.moments[number]
-    return f"CPU: {_cpu(moment)}", f"gpu{gpu}: {_gpu(moment, gpu, recording.process.machine.location_name)}"
+    names, xnack = recording.process.machine.location_name, recording.process.xnack
+    return f"CPU: {_cpu(moment)}", f"gpu{gpu}: {_gpu(moment, gpu, names, xnack=xnack)}"
 
 
 def _cpu(moment: Moment) -> str:
@@ -83,13 +84,17 @@ def _cpu(moment: Moment) -> str:
     return f"loads and stores in RAM; {fault}" if SYSMEM in places else fault
 
 
-def _gpu(moment: Moment, gpu: int, names: Callable[[int], str]) -> str:
+def _gpu(moment: Moment, gpu: int, names: Callable[[int], str], *, xnack: bool) -> str:
     places = sorted(set(moment.tables[f"gpu{gpu}"].tolist()))
     if moment.stopped[gpu]:
         return "its queues stand still, it touches nothing"
-    if NOWHERE in places:
-        return "its page table has no entry, so a touch would be fatal"
-    return f"loads and stores {' and '.join(map(_memory, map(names, places)))}"
+    missing = "a touch is a fault that the driver serves" if xnack else "so a touch would be fatal"
+    mapped = " and ".join(_memory(names(place)) for place in places if place != NOWHERE)
+    if NOWHERE not in places:
+        return f"loads and stores {mapped}"
+    if not (mapped and xnack):
+        return "its page table has no entry, " + missing
+    return f"loads and stores {mapped}; where its page table has no entry, {missing}"
 
 
 def _memory(place: str) -> str:

@@ -15,10 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
+
+import svmlab.widgets
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "svmlab-test"
+GALLERY = "every_widget.ipynb"
+SECONDS = 15
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 SETTINGS = {
@@ -31,6 +36,7 @@ SETTINGS = {
     # All cells are to be in the page, also those out of sight.
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
 }
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 IDLE = "() => (document.querySelector('#jp-main-statusbar')?.innerText || '').includes('Python 3 (ipykernel) | Idle')"
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.innerText.trim())"
 DONE = f"() => {{ const all = {PROMPTS}; return all.length > 0 && all.every(text => /^\\[\\d+\\]:$/.test(text)); }}"
@@ -40,6 +46,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say aloud that a browser is missing: a letter s among hundreds of dots would not be noticed."""
     if not Path(CHROMIUM).exists():
         terminalreporter.write_line(f"browser tests skipped: {CHROMIUM} does not exist (make system-deps installs it)")
+
+
+def _write_gallery(path: Path) -> None:
+    """A notebook with every widget, each in a cell of its own."""
+    cells = ["import svmlab.widgets as w", *(f"w.{name}()" for name in svmlab.widgets.__all__)]
+    made = [nbformat.v4.new_code_cell(text, id=f"cell-{at}") for at, text in enumerate(cells)]
+    notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": KERNEL})
+    path.write_text(nbformat.writes(notebook), encoding="utf-8")
 
 
 def _free_port() -> int:
@@ -55,6 +69,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip(f"no browser: {CHROMIUM} does not exist (make system-deps installs it)")
     home, port = tmp_path_factory.mktemp("lab"), _free_port()
     shutil.copytree(ROOT / "notebooks", home / "notebooks")
+    _write_gallery(home / "notebooks" / GALLERY)
     for name, value in SETTINGS.items():
         path = home / "settings" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +109,55 @@ def _await(url: str, server: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text(encoding='utf-8')}", pytrace=False)
 
 
+class Seen:
+    """A widget as a reader sees it.
+
+    Attributes:
+        here: the part of the page it is in.
+    """
+
+    LOOK = """here => {
+        const all = [...here.querySelectorAll('.widget-html-content')];
+        const view = all.find(each => each.querySelector('[role=img]'));
+        return {heading: view.querySelector('p').innerText, text: view.innerText,
+                said: [...view.querySelectorAll('p, li')].map(each => each.innerText).join(' '),
+                refused: all.filter(each => each !== view).map(each => each.innerText).join(''),
+                pictures: [...view.querySelectorAll('svg')].map(each => each.outerHTML).join(''),
+                labels: [...view.querySelectorAll('[role=img][aria-label]')].map(e => e.ariaLabel).join(' | ')} }"""
+
+    def __init__(self, page, here) -> None:
+        self.page, self.here = page, here
+        here.locator("[role=img]").first.wait_for()
+        here.scroll_into_view_if_needed()
+
+    def control(self, role: str, name: str):
+        """A control, as a screen reader finds it."""
+        return self.here.get_by_role(role, name=name, exact=True)
+
+    def state(self) -> dict[str, str]:
+        """Heading, sentences, pictures and what they are called: all in one look, so that they belong together."""
+        return self.here.evaluate(self.LOOK)
+
+    def after(self, act) -> tuple[dict[str, str], dict[str, str]]:
+        """What there is before and after the reader does something that changes what is written."""
+        before = self.state()
+        act()
+        end = time.monotonic() + SECONDS
+        while (now := self.state())["said"] == before["said"]:
+            assert time.monotonic() < end, f"nothing changes; still: {now['heading']}"
+            self.page.wait_for_timeout(20)
+        return before, now
+
+    def drag(self, handle, by_px: int) -> None:
+        """Drag a slider's handle with the mouse."""
+        box = handle.bounding_box()
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        self.page.mouse.move(*middle)
+        self.page.mouse.down()
+        self.page.mouse.move(middle[0] + by_px, middle[1], steps=6)
+        self.page.mouse.up()
+
+
 class Reader:
     """Somebody who reads the course in a browser.
 
@@ -126,18 +190,29 @@ class Reader:
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         self.page.wait_for_function(DONE, timeout=60_000)
 
+    def widget(self, at: int = 0) -> Seen:
+        """The widget number ``at`` on the page."""
+        return Seen(
+            self.page,
+            self.page.locator(
+                ".jp-OutputArea-output:has(> .widget-vbox), .jp-OutputArea-output:has(> * > .widget-vbox)"
+            ).nth(at),
+        )
+
     def shoot(self, name: str, of=None) -> None:
         """Save a screenshot of a part of the page, or of what is in sight."""
         (of or self.page).screenshot(path=str(self.shots / f"{name}.png"))
 
 
 @pytest.fixture
-def reader(lab: str, tmp_path: Path) -> Iterator[Reader]:
+def reader(lab: str, request: pytest.FixtureRequest) -> Iterator[Reader]:
     from playwright.sync_api import sync_playwright
 
+    shots = ROOT / "out" / "screenshots" / request.node.name
+    shots.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         try:
-            yield Reader(browser.new_page(viewport={"width": 1280, "height": 1000}), lab, tmp_path)
+            yield Reader(browser.new_page(viewport={"width": 1280, "height": 1000}), lab, shots)
         finally:
             browser.close()

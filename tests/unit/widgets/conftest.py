@@ -7,7 +7,11 @@ import pytest
 
 import svmlab.widgets
 
-SMALL = {"MigrationStepper": {"machine": "toy", "size": "64 KiB"}, "RestoreRace": {"size": "64 KiB"}}
+SMALL = {
+    "MigrationStepper": {"machine": "toy", "size": "64 KiB"},
+    "FaultStepper": {"machine": "toy", "size": "64 KiB"},
+    "RestoreRace": {"size": "64 KiB"},
+}
 """What is smaller than the widget's own start, and shows the same."""
 
 
