@@ -14,6 +14,7 @@ __all__ = ["MODULES", "bench", "run"]
 
 MODULES = {"migration": "svmlab.bench.migration", "ranges": "svmlab.bench.ranges"}
 MODULES = {"ranges": "svmlab.bench.ranges", "faults": "svmlab.bench.faults"}
+MODULES = {"ranges": "svmlab.bench.ranges", "widgets": "svmlab.bench.widgets"}
 """What can be measured; each module has ``cases()``, which yields its cases one after the other."""
 
 

@@ -2,9 +2,20 @@
 
 from svmlab.widgets.defect_lab import DefectLab
 from svmlab.widgets.fault_stepper import FaultStepper
+from svmlab.widgets.hive_explorer import HiveExplorer
 from svmlab.widgets.location_lab import LocationLab
 from svmlab.widgets.ping_pong import PingPong
+from svmlab.widgets.pressure_sweep import PressureSweep
 from svmlab.widgets.restore_race import RestoreRace
 from svmlab.widgets.stepper import MigrationStepper
 
-__all__ = ["DefectLab", "FaultStepper", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]
+__all__ = [
+    "DefectLab",
+    "FaultStepper",
+    "HiveExplorer",
+    "LocationLab",
+    "MigrationStepper",
+    "PingPong",
+    "PressureSweep",
+    "RestoreRace",
+]

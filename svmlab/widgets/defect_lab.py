@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from svmlab.svm.behaviour_table import DEFAULT_PRESET, POSTED, SLOTS
 from svmlab.views import Cell, Row, Scene, Table, svg
@@ -48,7 +47,7 @@ class DefectLab(Lab):
         options = (f"{each}: {trial.option(each).says} ({trial.option(each).name})" for each in _SIDES)
         left = (
             labelled("Page tables:", f"{side}, before anybody reads"),
-            told(replace(pages, title=f"{pages.title}, {side}"), LEFT),
+            told(pages, LEFT),
             labelled(f"Stands for {_defects(trial)}, slot {trial.slot}.", SLOTS[trial.slot].asks),
             bullets("Options", options),
             labelled("All other slots:", f"{trial.rest} in both runs."),

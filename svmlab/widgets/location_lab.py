@@ -42,6 +42,11 @@ class _Run:
     touch: tuple[str, str]
     since: int
 
+    def scenes(self) -> tuple[Scene, Scene, Scene]:
+        """Page map, decision path and timeline."""
+        path = decision_path(self.decision, self.process.machine.location_name, of="The pages of a")
+        return pagemap(self.process, self.buffer), path, timeline(self.process, since=self.since)
+
 
 class LocationLab(Lab):
     """Set attributes of a buffer, let gpu0 touch it, and see where it went and by which rule.
@@ -82,18 +87,21 @@ class LocationLab(Lab):
     def page(self) -> str:
         """See ``Lab.page``."""
         run = self._run(self._chosen())
-        process, buffer = run.process, run.buffer
-        path = decision_path(run.decision, process.machine.location_name, of="The pages of a")
-        decided = [str(event).partition(": ")[2] for event in process.log.events("decision")]
+        pages, path, when = run.scenes()
+        decided = [str(event).partition(": ")[2] for event in run.process.log.events("decision")]
         asked = "; ".join(f"{name} {' '.join(value) if name in _LISTS else value}" for name, value in run.asked.items())
         left = (
             labelled("Asked of the driver:", asked or "nothing"),
-            told(pagemap(process, buffer), LEFT),
+            told(pages, LEFT),
             bullets("What was decided, in order", decided or ["nothing"]),
         )
-        right = (svg(path, width_px=RIGHT), told(timeline(process, since=run.since), RIGHT))
+        right = (svg(path, width_px=RIGHT), told(when, RIGHT))
         title = f"{path.title}, because {run.decision.because}; gpu0's touch {'; '.join(filter(None, run.touch))}"
         return heading(title) + beside((LEFT, left), (RIGHT, right))
+
+    def scenes(self) -> tuple[Scene, ...]:
+        """What is drawn for what is chosen."""
+        return self._run(self._chosen()).scenes()
 
     def summary(self) -> Scene:
         """A row for each prefetch location and accessors, with xnack as it is at the start."""

@@ -33,7 +33,8 @@ def told(scene: Scene, width_px: int) -> str:
 
 def heading(text: str) -> str:
     """A line that says what all the rest is about; a screen reader tells it whenever it changes."""
-    return f'<p aria-live="polite" style="margin:4px 0"><b>{escape(text[:1].upper() + text[1:])}</b></p>'
+    style = "margin:4px 0;line-height:1.4"
+    return f'<p aria-live="polite" style="{style}"><b>{escape(text[:1].upper() + text[1:])}</b></p>'
 
 
 def labelled(name: str, text: str) -> str:

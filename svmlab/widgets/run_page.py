@@ -36,9 +36,14 @@ class RunPage:
             *([labelled("It follows from:", because)] if because else []),
             labelled("Where the pages shall be:", reason(run, number)),
         )
-        left = (svg(self._pages(number), width_px=LEFT), *sentences)
-        right = (svg(self.so_far(number), width_px=RIGHT),)
+        pages, so_far = self.scenes(number)
+        left = (svg(pages, width_px=LEFT), *sentences)
+        right = (svg(so_far, width_px=RIGHT),)
         return heading(headline(run, number)) + beside((LEFT, left), (RIGHT, right))
+
+    def scenes(self, number: int) -> tuple[Scene, Scene]:
+        """What is drawn for a moment: page tables, and the timeline up to it."""
+        return self._pages(number), self.so_far(number)
 
     def _pages(self, number: int) -> Scene:
         """The CPU's table, gpu0's and the others', each in a lane of its own even where they agree."""

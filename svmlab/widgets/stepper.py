@@ -66,6 +66,10 @@ class Stepper(Lab):
         """See ``Lab.page``."""
         return self._run(self._chosen.value).page(self.moment.value)
 
+    def scenes(self, number: int) -> tuple[Scene, ...]:
+        """What is drawn for a moment of what is chosen."""
+        return self._run(self._chosen.value).scenes(number)
+
     def adapt(self, control: widgets.DOMWidget) -> None:
         """Another run has other moments; the end of the first call is there for every choice, to be compared."""
         if control is self._chosen:

@@ -138,15 +138,22 @@ class Seen:
         """Heading, sentences, pictures and what they are called: all in one look, so that they belong together."""
         return self.here.evaluate(self.LOOK)
 
-    def after(self, act) -> tuple[dict[str, str], dict[str, str]]:
+    def after(self, act, what: str = "") -> tuple[dict[str, str], dict[str, str]]:
         """What there is before and after the reader does something that changes what is written."""
         before = self.state()
         act()
         end = time.monotonic() + SECONDS
         while (now := self.state())["said"] == before["said"]:
-            assert time.monotonic() < end, f"nothing changes; still: {now['heading']}"
+            assert time.monotonic() < end, f"nothing changes by {what}; still: {now['heading']}"
             self.page.wait_for_timeout(20)
         return before, now
+
+    def until(self, wanted: dict[str, str]) -> None:
+        """Wait for what was there before."""
+        end = time.monotonic() + SECONDS
+        while (now := self.state()) != wanted:
+            assert time.monotonic() < end, f"now {now['heading']}, not {wanted['heading']}"
+            self.page.wait_for_timeout(20)
 
     def drag(self, handle, by_px: int) -> None:
         """Drag a slider's handle with the mouse."""

@@ -4,58 +4,72 @@ import pytest
 
 import svmlab.widgets
 
+GOOD = {"prefetch": "gpu4", "access": "gpu0 gpu4"}
+"""What to write into boxes for words."""
+
 
 def together(before, now):
     """Words changed, and where a picture did, so did its label."""
     assert now["said"] != before["said"]
     if now["pictures"] != before["pictures"]:
         assert now["labels"] != before["labels"]
-    assert now["refused"] == ""
     assert len(now["labels"]) > 20
 
 
 def work(widget):
-    """Do with each control what a reader can do, by keyboard and by mouse."""
-    for change in [*choices(widget), *numbers(widget)]:
+    """Do with each control what a reader can do, by keyboard and by mouse, and go back each time."""
+    for what, act in [*choices(widget), *numbers(widget), *words(widget)]:
         begin = widget.state()
-        changed = widget.after(change)
-        together(*changed)
+        together(*widget.after(act, what))
+        assert widget.state()["refused"] == ""
         widget.control("button", "Reset").click()
-        wait_for(widget, begin)
-
-
-def wait_for(widget, wanted):
-    for _ in range(500):
-        if widget.state() == wanted:
-            return
-        widget.page.wait_for_timeout(20)
-    assert widget.state() == wanted
+        widget.until(begin)
 
 
 def choices(widget):
     boxes = widget.here.get_by_role("combobox")
-    for box in (boxes.nth(at) for at in range(boxes.count())):
-        options = box.locator("option").count()
-        at = box.evaluate("box => box.selectedIndex")
-        yield lambda box=box, at=at: (box.focus(), widget.page.keyboard.press("ArrowUp" if at else "ArrowDown"))
-        yield lambda box=box, at=at, options=options: (box.click(), box.select_option(index=(at + 1) % options))
+    for number in range(boxes.count()):
+        box = boxes.nth(number)
+        at, options = box.evaluate("box => box.selectedIndex"), box.locator("option").count()
+        other = "ArrowUp" if at else "ArrowDown"
+        yield f"{other} in choice {number}", lambda box=box, key=other: box.press(key)
+        to = (at + 1) % options
+        yield f"option {to} of choice {number}", lambda box=box, to=to: box.select_option(index=to)
 
 
 def numbers(widget):
     boxes, handles = widget.here.get_by_role("spinbutton"), widget.here.locator(".noUi-handle")
     assert boxes.count() == handles.count()
-    for box, handle in ((boxes.nth(at), handles.nth(at)) for at in range(boxes.count())):
-        end = int(box.input_value()) == int(box.get_attribute("max"))
-        yield lambda box=box, end=end: (
-            box.focus(),
-            widget.page.keyboard.press("ArrowDown" if end else "ArrowUp"),
-            widget.page.keyboard.press("Enter"),
-        )
-        yield lambda handle=handle, end=end: (
-            handle.focus(),
-            widget.page.keyboard.press("ArrowLeft" if end else "ArrowRight"),
-        )
-        yield lambda handle=handle, end=end: widget.drag(handle, -50 if end else 50)
+    for number in range(boxes.count()):
+        box, handle = boxes.nth(number), handles.nth(number)
+        down = int(box.input_value()) > int(box.get_attribute("min"))
+        other = str(int(box.input_value()) + (-int(box.get_attribute("step")) if down else 1))
+        yield f"{other} in box {number}", lambda box=box, other=other: (box.fill(other), box.press("Enter"))
+        key = "ArrowLeft" if down else "ArrowRight"
+        yield f"{key} on slider {number}", lambda handle=handle, key=key: handle.press(key)
+        way = -60 if down else 60
+        yield f"drag of slider {number}", lambda handle=handle, way=way: widget.drag(handle, way)
+
+
+def words(widget):
+    boxes = widget.here.get_by_role("textbox")
+    for name in [boxes.nth(at).evaluate("box => box.labels[0]?.innerText") for at in range(boxes.count())]:
+        box = widget.control("textbox", name)
+        yield f"words in {name}", lambda box=box, name=name: (box.fill(GOOD[name]), box.press("Enter"))
+
+
+def refuses(widget):
+    """A word that means nothing is refused in words; the page stays, and Reset takes the refusal away."""
+    begin = widget.state()
+    box = widget.here.get_by_role("textbox").first
+    box.fill("nowhere")
+    box.press("Enter")
+    widget.page.wait_for_function("here => here.querySelector('[role=alert]')", arg=widget.here.element_handle())
+    now = widget.state()
+    assert "nowhere" in now["refused"]
+    assert {**now, "refused": ""} == begin
+    widget.control("button", "Reset").click()
+    widget.until(begin)
 
 
 @pytest.mark.browser
@@ -67,7 +81,9 @@ def test_every_widget_follows_keyboard_and_mouse(reader):
         widget = reader.widget(at)
         reader.shoot(f"{name}-start", widget.here)
         work(widget)
-        list(choices(widget))
-        reader.shoot(f"{name}-end", widget.here)
+        if widget.here.get_by_role("textbox").count():
+            refuses(widget)
+        widget.after(next(choices(widget), next(numbers(widget), None))[1], "for a picture")
+        reader.shoot(f"{name}-changed", widget.here)
     assert reader.errors == []
     assert reader.hosts == {"127.0.0.1"}
