@@ -197,14 +197,10 @@ class Reader:
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         self.page.wait_for_function(DONE, timeout=60_000)
 
-    def widget(self, at: int = 0) -> Seen:
-        """The widget number ``at`` on the page."""
-        return Seen(
-            self.page,
-            self.page.locator(
-                ".jp-OutputArea-output:has(> .widget-vbox), .jp-OutputArea-output:has(> * > .widget-vbox)"
-            ).nth(at),
-        )
+    def widget(self, made_by: str) -> Seen:
+        """The widget that a cell shows, by what stands in the cell."""
+        cell = self.page.locator(".jp-CodeCell").filter(has_text=made_by)
+        return Seen(self.page, cell.locator(".jp-OutputArea-output"))
 
     def shoot(self, name: str, of=None) -> None:
         """Save a screenshot of a part of the page, or of what is in sight."""

@@ -21,7 +21,7 @@ def opened(reader):
 @pytest.mark.browser
 @pytest.mark.slow
 def test_the_notebook_runs_and_its_widget_follows_keyboard_and_mouse(opened):
-    page, stepper = opened.page, opened.widget()
+    page, stepper = opened.page, opened.widget("stepper = MigrationStepper()")
     moment, prefetch = stepper.control("spinbutton", "moment"), stepper.control("combobox", "prefetch")
     handle = stepper.here.locator(".noUi-handle")
     begin = stepper.state()
