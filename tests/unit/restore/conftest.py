@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import IntEnum
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from svmlab.errors import SvmError, errno_name
 from svmlab.log import Event
 from svmlab.mm import Span
 from svmlab.svm.process import Process
-from svmlab.svm.ranges import Range
+from svmlab.svm.ranges import DeferredOp, Range
 from svmlab.uapi import EvictionTrigger, NotifierEvent, UnmapTrigger
 
 BASE = 0x1000
@@ -26,10 +26,21 @@ class Story:
     """
 
     def __init__(self, behaviour: Any = "as-intended", xnack: bool = False, **options: Any) -> None:
-        self.process = Process("toy", behaviour=behaviour, xnack=xnack, **options)
-        self.driver = self.process.driver
+        self._of(Process("toy", behaviour=behaviour, xnack=xnack, **options))
+
+    def _of(self, process: Process) -> None:
+        self.process, self.driver = process, process.driver
         self.names: dict[int, str] = {}
         self.mark = 0
+
+    @classmethod
+    def of(cls, process: Process, names: dict[int, str], since: str) -> Story:
+        """The story of a process that somebody else ran: names by first page, from the first call of that name on."""
+        made = cls.__new__(cls)
+        made._of(process)
+        made.names = names
+        made.mark = next(event.id for event in process.log.events("call_start") if event.text.startswith(since))
+        return made
 
     def map(self, name: str, *npages: int, at: int, access: Iterable[str] = ("gpu0",), **asked: Any) -> Range:
         """One range of one or more neighbouring mappings, written by the CPU and mapped to GPUs."""
@@ -86,17 +97,18 @@ class Story:
     def told(self, *without: str) -> list[str]:
         """What happened to queues and ranges since ``forget``, a line each; the same on every GPU is one line."""
         lines: list[str] = []
-        for event in self.process.log.events(*TOLD, since=self.mark):
+        for event in self.process.log.events(*(TOLD.keys() - set(without)), since=self.mark):
             line = self._line(event)
             if event.name in ON_EVERY_GPU and event.fields["gpu"]:
                 if lines[-1] != line:
                     lines.append(f"{line} on gpu{event.fields['gpu']}")
-            elif event.name not in without:
+            else:
                 lines.append(line)
         return lines
 
     def _line(self, event: Event) -> str:
         values = {**event.fields, "who": self._who(event), "failure": "", "text": event.text}
+        values["task"] = event.task.name.removeprefix(f"{self.process.name}: ")
         if event.fields.get("error"):
             values["failure"] = " " + errno_name(event.fields["error"])
         if event.name in NAMED:
@@ -128,10 +140,13 @@ TOLD = {
     "restore_stuck": "stuck with {who} after {times}:{failure}, {text}",
     "restore_end": "restore ends: done {done}{failure}",
     "unmap_from_gpu": "gpu{gpu} unmaps {who} ({trigger})",
-    "deferred_work": "deferred work {op} on {who}",
+    "lock_wait": "{task} waits for {text}",
+    "lock_acquired": "{task} gets {text}",
+    "deferred_work": "deferred: {op} {who}",
     "driver_fallback": "{text}{failure}",
 }
-NAMED: dict[str, tuple[str, type[IntEnum]]] = {
+NAMED: dict[str, tuple[str, type[Enum]]] = {
+    "deferred_work": ("op", DeferredOp),
     "notifier": ("event", NotifierEvent),
     "queue_eviction": ("trigger", EvictionTrigger),
     "unmap_from_gpu": ("trigger", UnmapTrigger),
