@@ -94,10 +94,11 @@ class Story:
             call(*given, **options)
         return caught.value
 
-    def told(self, *without: str) -> list[str]:
+    def told(self, *without: str, locks: bool = False) -> list[str]:
         """What happened to queues and ranges since ``forget``, a line each; the same on every GPU is one line."""
         lines: list[str] = []
-        for event in self.process.log.events(*(TOLD.keys() - set(without)), since=self.mark):
+        names = TOLD.keys() - set(without) - (set() if locks else LOCKS)
+        for event in self.process.log.events(*names, since=self.mark):
             line = self._line(event)
             if event.name in ON_EVERY_GPU and event.fields["gpu"]:
                 if lines[-1] != line:
@@ -151,6 +152,7 @@ NAMED: dict[str, tuple[str, type[Enum]]] = {
     "queue_eviction": ("trigger", EvictionTrigger),
     "unmap_from_gpu": ("trigger", UnmapTrigger),
 }
+LOCKS = {"lock_wait", "lock_acquired"}
 ON_EVERY_GPU = ("queue_eviction", "queue_restore", "queue_restore_rescheduled")
 
 
