@@ -27,8 +27,9 @@ for path in sys.argv[2:]:
     log = run(load_scenario(path, Overrides(seed=int(sys.argv[1])))).process.log
     digest = hashlib.sha256()
     for event in log:
-        row = (event.time_ns, event.name, event.task.id, event.task.name, event.cause, event.pid, event.start, event.last)
-        digest.update(repr((row, event.text, event.fields)).encode())
+        who = event.task.id, event.task.name, event.cause, event.pid
+        row = event.time_ns, event.name, who, event.start, event.last, event.text, event.fields
+        digest.update(repr(row).encode())
     print(len(log), digest.hexdigest())
 """
 
