@@ -101,6 +101,8 @@ def _lay_beams(sheet: Drawing, diagram: Diagram, cards: dict[str, _Card]) -> Non
     """A beam for each run of neighbours on one host, and a line down to each of them."""
     hosts = {node.name: node for node in diagram.hosts}
     above = {b: wire for wire in diagram.wires for a, b in [wire.ends] if a in hosts}
+    if not above:
+        return
     top = sheet.take(ROW + _DROP)
     runs = groupby(cards.values(), key=lambda card: above[card.node.name].ends[0] if card.node.name in above else "")
     for host, run in runs:

@@ -117,6 +117,12 @@ def test_any_number_of_gpus_can_be_drawn(count, check_sheet):
     assert f"gpu{count - 1}" in [word.text for word in lay_out(scene).words]
 
 
+def test_without_links_to_cpu_nodes_no_room_is_kept_for_them():
+    scene = topology(crowd(4))
+    assert "No link to a CPU node is known." in describe(scene)
+    assert lay_out(scene).height < lay_out(topology("mi100-hive4")).height - 100
+
+
 def test_a_wider_line_is_a_faster_link():
     lines = [line.width for line in lay_out(topology("mi250x-node")).lines if len(line.points) > 10]
     assert sorted(set(lines)) == [2, 4, 8]
