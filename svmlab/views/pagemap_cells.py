@@ -46,6 +46,10 @@ class Cells:
         """The smallest location in a cell; of a cell that is not mixed, the only one."""
         return int(self.lowest[cell])
 
+    def only(self, cell: int) -> int | None:
+        """Where all pages of a cell are; None if they are in different places."""
+        return None if self.mixed(cell) else self.value(cell)
+
     def pages(self, first: int, last: int) -> tuple[int, int]:
         """The pages of some cells in a row: the first one, and one past the last."""
         return first * self.size, min((last + 1) * self.size, len(self.places))
@@ -73,7 +77,9 @@ def _tally(places: Places, found: Counter[int]) -> None:
     for value in tuple(found):
         left -= _count(places, value, found)
     while left:
-        others = np.logical_and.reduce([places != value for value in found])
+        others = np.ones(len(places), bool)
+        for value in found:
+            others &= places != value
         left -= _count(places, int(places[np.argmax(others)]), found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,16 @@ import numpy.typing as npt
 
 from svmlab.errors import InputError
 from svmlab.units import format_time
-from svmlab.views.pagemap import Names, owners, place_names, several_places
+from svmlab.views.pagemap import Names, owners, place_names
 from svmlab.views.pagemap_cells import CELLS, Cells, Places, put_into_cells
-from svmlab.views.scene import Axis, Bar, Chart, Lane, Scene, data
+from svmlab.views.scene import Axis, Bar, Chart, Lane, Scene
 from svmlab.views.style import location_look
 
 __all__ = ["pagemap_over_time"]
 
 Flags = npt.NDArray[np.bool_]
 _ROWS = 12
+_EDGES = 3
 _ALWAYS = "at all moments"
 
 
@@ -137,33 +138,38 @@ class _Row:
     changed: Flags
 
     def bars(self, names: Names) -> Iterator[Bar]:
-        """Bars for runs of cells that are alike and were alike; cells of several places stay single."""
+        """Bars for runs of cells that are alike and were alike."""
         for _, members in groupby(range(len(self.after)), key=self._kind):
             spots = list(members)
             first, pages = spots[0], self.after.pages(spots[0], spots[-1])
-            if self.after.mixed(first):
-                bar = several_places(self.after, first, names)
-            else:
-                place = names(self.after.value(first))
-                bar = Bar("", *pages, place, "", location_look(place).letter)
-            yield self._told(bar, first, names) if self.changed[first] else bar
+            place = "mixed" if self.after.mixed(first) else names(self.after.value(first))
+            bar = Bar("", *pages, place, "", "" if place == "mixed" else location_look(place).letter)
+            yield self._told(bar, spots, names) if self.changed[first] else bar
 
-    def _kind(self, cell: int) -> tuple[int, ...]:
-        """What is equal for cells that make one bar."""
-        if not self.changed[cell]:
-            return (0, cell) if self.after.mixed(cell) else (1, self.after.value(cell))
-        if self.after.mixed(cell) or self.before.mixed(cell):
-            return (2, cell)
-        return (3, self.before.value(cell), self.after.value(cell))
+    def _kind(self, cell: int) -> tuple[int | None, ...]:
+        """What is equal for cells that make one bar: where they are and, if they changed, where they were."""
+        return (self.after.only(cell), self.before.only(cell), 1) if self.changed[cell] else (self.after.only(cell),)
 
-    def _told(self, bar: Bar, cell: int, names: Names) -> Bar:
+    def _told(self, bar: Bar, spots: list[int], names: Names) -> Bar:
         """The bar with where its pages came from, and how many came."""
-        pages = slice(bar.start, bar.end)
-        npages = int(np.count_nonzero(self.before.places[pages] != self.after.places[pages]))
-        source = "mixed" if self.before.mixed(cell) else names(self.before.value(cell))
+        ways: Counter[tuple[int, int]] = Counter()
+        for cell in spots:
+            ways.update(self._ways(cell))
+        known = tuple((f"{names(source)} > {names(target)}", count) for (source, target), count in sorted(ways.items()))
+        # A cell on the edge of a run is too narrow for words, and the run beside it says the same.
+        if len(spots) < _EDGES and self.after.size > 1:
+            return replace(bar, short="", data=known)
+        source = "mixed" if self.before.mixed(spots[0]) else names(self.before.value(spots[0]))
         letters = _letters(source, bar.style)
-        known = data(moved=npages, source=source, target=bar.style)
-        return replace(bar, label=f"{letters} {npages}", short=letters, data=known)
+        return replace(bar, label=f"{letters} {sum(ways.values())}", short=letters, data=known)
+
+    def _ways(self, cell: int) -> dict[tuple[int, int], int]:
+        """How many pages of a cell went from where to where."""
+        pages = slice(*self.after.pages(cell, cell))
+        old, new = self.before.places[pages], self.after.places[pages]
+        ends = product(dict(self.before.counts(cell)), dict(self.after.counts(cell)))
+        ways = {(a, b): int(np.count_nonzero((old == a) & (new == b))) for a, b in ends if a != b}
+        return {way: count for way, count in ways.items() if count}
 
 
 def _letters(source: str, target: str) -> str:

@@ -11,7 +11,9 @@ from svmlab.views.tell import listed
 __all__ = ["tell_page_map_over_time"]
 
 _MOST = 4
-_PLACES = {"cpu": "RAM", "none": "nothing", "swapped": "swap", "mixed": "several places"}
+_WAYS = 2
+"""Ways that are told of each moment; of more, only how many pages took them."""
+_PLACES = {"cpu": "RAM", "none": "nothing", "swapped": "swap"}
 
 
 def tell_page_map_over_time(chart: Chart, title: str) -> list[str]:
@@ -24,13 +26,16 @@ def tell_page_map_over_time(chart: Chart, title: str) -> list[str]:
 
 
 def _ways(chart: Chart, lane: str) -> list[str]:
-    ways: Counter[tuple[str, str]] = Counter()
+    ways: Counter[str] = Counter()
     for bar in chart.bars:
-        if bar.lane == lane and bar.get("moved"):
-            ways[bar.get("source"), bar.get("target")] += bar.get("moved")
-    return [_way(source, target, npages) for (source, target), npages in ways.items()]
+        if bar.lane == lane:
+            ways.update({way: int(npages) for way, npages in bar.data})
+    told = [_way(way, npages) for way, npages in ways.most_common(_WAYS)]
+    rest = ways.total() - sum(npages for _, npages in ways.most_common(_WAYS))
+    return [*told, *([f"{plural(rest, one='page')} otherwise"] if rest else [])]
 
 
-def _way(source: str, target: str, npages: int) -> str:
+def _way(way: str, npages: int) -> str:
+    source, target = way.split(" > ")
     places = f"from {_PLACES.get(source, source)} to {_PLACES.get(target, target)}"
     return f"{plural(npages, one='page')} {'changes' if npages == 1 else 'change'} {places}"

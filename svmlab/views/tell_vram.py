@@ -21,19 +21,20 @@ def tell_vram_map(chart: Chart, _title: str) -> list[str]:
     for bar in chart.bars:
         lanes[bar.lane].append(bar)
     whole = lanes.pop(everything, [])
+    alone = {lane.name: lanes[lane.name] for lane in chart.lanes[1:] if not lane.note}
+    page_0 = "; page 0 is reserved" if chart.marks else ""
     gpu, size = everything.partition(",")[0], about(chart.axis.end)
-    return [_who(lanes, whole, f"the {size} of {gpu}"), f"{_gaps(whole)}{'; page 0 is reserved' * bool(chart.marks)}."]
+    return [_who(alone, _sum(whole, "held"), f"the {size} of {gpu}"), f"{_gaps(whole)}{page_0}."]
 
 
-def _who(lanes: dict[str, list[Bar]], whole: list[Bar], of: str) -> str:
-    held = _sum(whole, "held")
+def _who(lanes: dict[str, list[Bar]], held: int, of: str) -> str:
     if not held:
         return f"Nothing is held of {of}."
-    ranked = sorted(lanes, key=lambda name: -_sum(lanes[name], "held"))
-    told = [_one(name, lanes[name]) for name in ranked[:_MOST]]
-    if len(ranked) > _MOST:
-        rest = sum(_sum(lanes[name], "held") for name in ranked[_MOST:])
-        told.append(f"{_size(rest)} by {len(ranked) - _MOST} more")
+    ranked = sorted(lanes, key=lambda name: -_sum(lanes[name], "held"))[:_MOST]
+    told = [_one(name, lanes[name]) for name in ranked]
+    rest = held - sum(_sum(lanes[name], "held") for name in ranked)
+    if rest:
+        told.append(f"{_size(rest)} by others")
     return f"{_size(held)} of {of} are held: {listed(told)}."
 
 

@@ -49,7 +49,8 @@ def vram_map(thing: Process | VramState, gpu: int | str = 0) -> Scene:
     stretches = state.stretches()
     everything, holders = Lane(f"gpu{state.gpu}, all"), _holders(state)
     bars = chain(_everything(state, everything.name, stretches), *(_held(state, holder) for holder in holders))
-    lanes = (everything, *(Lane(holder.name) for holder in holders))
+    notes = ("" if holder in state.holders else "those who hold least" for holder in holders)
+    lanes = (everything, *(Lane(holder.name, note) for holder, note in zip(holders, notes, strict=True)))
     held = sum(holder.npages for holder in state.holders) * PAGE_SIZE
     title = f"VRAM of gpu{state.gpu}: {about(held)} of {about(state.npages * PAGE_SIZE)} are held"
     page_0 = Mark(everything.name, 0, "reserved", "page 0 is reserved")
@@ -98,7 +99,7 @@ def _holders(state: VramState) -> list[Holder]:
     named = sorted(own, key=lambda holder: min(holder.nodes, default=(0, 0)))
     if others:
         nodes, empty = (chain.from_iterable(parts) for parts in zip(*((o.nodes, o.empty) for o in others), strict=True))
-        named.append(Holder(f"{len(others)} more", tuple(nodes), tuple(empty)))
+        named.append(Holder(f"{len(others)} others", tuple(nodes), tuple(empty)))
     return named
 
 

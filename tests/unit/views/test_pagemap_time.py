@@ -10,7 +10,6 @@ from svmlab.errors import InputError
 from svmlab.svm.process import Process
 from svmlab.units import USEC
 from svmlab.views.describe import describe
-from svmlab.views.layout import lay_out
 from svmlab.views.pagemap_time import pagemap_over_time
 from svmlab.views.snapshot import Snapshot, snapshot
 
@@ -142,11 +141,24 @@ def test_two_moments_at_one_time_are_told_apart():
     assert [lane.name for lane in scene.panels[0].lanes] == ["1: 0 ns", "2: 0 ns"]
 
 
-def test_a_cell_of_several_places_counts_how_many_of_its_pages_moved():
-    scene = pagemap_over_time(moments([0] * 6, [0, 0, 1, 0, 0, 0]), cells=2)
-    (mixed,) = [bar for bar in bars(scene, "1 us") if bar.style == "mixed"]
-    assert (mixed.label, mixed.get("moved")) == ("R -> * 1", 1)
-    assert describe(scene) == "CPU table: at 1 us 1 page changes from RAM to several places."
+def test_pages_that_moved_in_cells_of_several_places_are_counted_exactly():
+    rows = [0] * 32, [0, 1] * 12 + [0] * 8, [0, 1] * 6 + [-2, 1] * 6 + [0] * 8
+    scene = pagemap_over_time(moments(*rows), cells=8)
+    assert [(bar.start, bar.end, bar.style, bar.label) for bar in bars(scene, "1 us")] == [
+        (0, 24, "mixed", "R -> * 12"),
+        (24, 32, "cpu", ""),
+    ]
+    assert [(bar.start, bar.end, bar.label) for bar in bars(scene, "2 us")][:2] == [(0, 12, ""), (12, 24, "* -> * 6")]
+    assert describe(scene) == (
+        "CPU table: at 1 us 12 pages change from RAM to gpu0; at 2 us 6 pages change from RAM to swap."
+    )
+
+
+def test_of_many_ways_at_one_moment_the_two_that_most_pages_took_are_told():
+    scene = pagemap_over_time(moments([0, 0, 0, 1, 1, 2, 2, -1], [1, 1, 1, 0, 0, -2, 0, 0]))
+    assert describe(scene) == (
+        "CPU table: at 1 us 3 pages change from RAM to gpu0, 2 pages change from gpu0 to RAM and 3 pages otherwise."
+    )
 
 
 def test_moments_of_a_recording_will_do():
@@ -163,16 +175,7 @@ def test_every_page_of_every_row_is_drawn_once_and_every_change_is_counted(rows,
         assert [bar.start for bar in drawn] == [0, *(bar.end for bar in drawn[:-1])]
         assert drawn[-1].end == 12
         changed = sum(a != b for a, b in zip(distinct[max(at - 1, 0)], distinct[at], strict=True))
-        assert sum(bar.get("moved") for bar in drawn) == changed
-
-
-def test_no_text_of_the_stories_collides_at_700_pixels(stories):
-    for scene in stories.values():
-        words = [(word.x, word.y, word.x + word.width) for word in lay_out(scene).words]
-        rows = {}
-        for left, y, right in sorted(words):
-            assert left >= rows.get(y, 0) - 0.5
-            rows[y] = right
+        assert sum(count for bar in drawn for _, count in bar.data) == changed
 
 
 def test_what_are_no_moments_is_refused():

@@ -92,13 +92,9 @@ def test_a_picture_stands_beside_the_list_and_is_told_after_it():
 
 
 @pytest.mark.parametrize("width_px", [500, 700, 1100])
-def test_no_text_of_two_columns_collides(width_px, scenes, logs):
+def test_no_text_of_two_columns_collides(width_px, scenes, logs, check_sheet):
     for picture in (scenes["map"], scenes["first"], decision_path(logs.prefetch_decision(), logs.location_name)):
-        words = lay_out(steps("set_attr", at=4, beside=picture), width_px).words
-        spots = [(word.x, word.y - 0.74 * word.size, word.x + word.width, word.y + 0.21 * word.size) for word in words]
-        for number, a in enumerate(spots):
-            assert a[2] <= width_px
-            assert not any(b[0] < a[2] and a[0] < b[2] and b[1] < a[3] and a[1] < b[3] for b in spots[:number])
+        check_sheet(lay_out(steps("set_attr", at=4, beside=picture), width_px))
 
 
 def test_the_steps_of_a_mechanism_are_the_lines_of_its_docstring():
