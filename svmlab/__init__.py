@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from svmlab.views import timeline as timeline
     from svmlab.views import topology as topology
     from svmlab.views import vram_map as vram_map
+    from svmlab.views import translation as translation
 
 TABLE: dict[str, tuple[str, str]] = {
     "Process": ("svmlab.svm.process", "a process on a simulated machine: what you hold"),
@@ -49,6 +50,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "policy_table": ("svmlab.views", "view: where a range belongs, for every combination of attributes"),
     "range_strip": ("svmlab.views", "view: the ranges of a span before and after a call"),
     "decision_path": ("svmlab.views", "view: the rules of p.why(a), which one fired and why not the others"),
+    "translation": ("svmlab.views", "view: what every page table makes of one address"),
     "why": ("svmlab.trace.why", "the chain of causes of an event"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),

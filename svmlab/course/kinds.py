@@ -9,7 +9,7 @@ from svmlab.course.exercise import Judge, Miss
 from svmlab.course.mishap import attempt as tried
 from svmlab.errors import InputError
 
-__all__ = ["bug_hunt", "counter_example", "function", "on_cases", "one_number", "order"]
+__all__ = ["bug_hunt", "counter_example", "function", "on_cases", "one_number", "one_of", "order"]
 
 Case = TypeVar("Case")
 
@@ -25,6 +25,23 @@ def one_number(expected: int, *, of: str, rule: str) -> Judge:
 
     def judge(answer: Any) -> Iterator[Miss | None]:
         yield None if _number(answer) == expected else Miss(of, repr(answer), "another whole number", rule)
+
+    return judge
+
+
+def one_of(choices: Mapping[str, str], right: str, *, of: str) -> Judge:
+    """Judge a word out of a few.
+
+    Args:
+        choices: each with what is to be said about it, right or wrong.
+        right: the right one.
+        of: what was asked.
+    """
+
+    def judge(answer: Any) -> Iterator[Miss | None]:
+        word = str(answer).strip().lower()
+        rule = choices.get(word, "the answers are " + ", ".join(map(repr, choices)))
+        yield None if word == right else Miss(of, repr(answer), "another of the answers", rule)
 
     return judge
 
@@ -116,6 +133,8 @@ def function(
         if not callable(answer):
             return Miss("your answer", repr(answer), "a function", "define it with def, and give its name to check")
         mine, error = tried(lambda: call(answer, case) if call else answer(*_parts(case)))
+        if any(part is ... for part in (mine if isinstance(mine, tuple) else (mine,))):
+            raise NotImplementedError  # a hole is still open
         expected = right(case)
         if error is None and bool(mine == expected):
             return None

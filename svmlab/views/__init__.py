@@ -20,6 +20,7 @@ from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
 from svmlab.views.vram_map import vram_map
 from svmlab.views.vram_state import VramState, vram_state
+from svmlab.views.translation import translation
 
 __all__ = [
     "Axis",
@@ -56,4 +57,5 @@ __all__ = [
     "topology",
     "vram_map",
     "vram_state",
+    "translation",
 ]

@@ -16,6 +16,7 @@ from svmlab.views.tell_steps import tell_steps
 from svmlab.views.tell_timeline import tell_timeline
 from svmlab.views.tell_topology import tell_topology
 from svmlab.views.tell_vram import tell_vram_map
+from svmlab.views.translation import tell_translation
 
 __all__ = ["alt_text", "describe", "table"]
 
@@ -25,6 +26,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "page map over time": tell_page_map_over_time,
     "decision": tell_decision,
     "follows": tell_follows,
+    "translation": tell_translation,
     "bytes moved": tell_bytes_moved,
     "time waited": tell_time_waited,
     "counts": tell_counts,
