@@ -10,6 +10,7 @@ from svmlab.course.check import verdict
 from svmlab.course.exercise import Exercise, Kind, Miss
 from svmlab.errors import InputError
 
+
 def right_pages(address, nbytes):
     return address >> 12, (address + nbytes - 1) >> 12
 
