@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import svmlab
+
 from svmlab.resources import data_path
 from svmlab.scenario.format import Overrides
 from svmlab.scenario.runner import load_scenario, run
@@ -122,3 +124,15 @@ HIP_FAULTS = ("Unit_hipMallocManaged_OverSubscription", "Unit_hipMemAdvise_TstAc
 def test_a_hip_scenario_about_faults_or_overcommit_is_run_on_two_drivers_in_both_xnack_modes(name):
     wanted = {(xnack, behaviour) for xnack in ("off", "on") for behaviour in ("upstream", "as-intended")}
     assert {(mode.xnack, mode.behaviour) for mode in modes(FOLDER / "peers" / "hip" / f"{name}.toml")} == wanted
+
+
+RULES = dict(re.findall(r"^\| (R\d+) \|.*\| `([\w/.]+)` \|$", (FOLDER / "peers" / "RULES.md").read_text(), re.MULTILINE))
+
+
+def test_every_rule_that_a_note_cites_is_told():
+    cited = {rule for path in PEERS for rule in re.findall(r"\bR\d+\b", path.read_text(encoding="utf-8"))}
+    assert cited - RULES.keys() == set()
+
+
+def test_every_rule_names_a_module_of_the_model():
+    assert [rule for rule, module in RULES.items() if not (Path(svmlab.__file__).parent / module).is_file()] == []
