@@ -70,7 +70,8 @@ a = p.mmap("32 KiB", name="a")
 sl.show(sl.translation(p, a.address))
 
 # %% [markdown]
-# An address is a page number and a byte in the page: the lower 12 bits are the byte. No table knows this page yet.
+# An address is a page number and a byte in the page: the lower 12 bits are the byte. 512 pages that begin at a multiple of 512 are a *block* of 2 MiB; a CPU
+# fault brings one home. No table knows this page yet.
 #
 # ### First touch
 #
@@ -93,11 +94,12 @@ sl.show(sl.translation(p, a.address + 4096 + 16))
 # %%
 p.set_attr(a, access=["gpu0"])
 p.run()
-sl.show(sl.translation(p, a.address + 4096 + 16))
+sl.show(sl.translation(p, a.address + 16))
 sl.show(sl.pagemap(p, a))
 
 # %% [markdown]
-# Two tables, one frame. Nothing was copied: what gpu0 writes, the CPU reads, at the same address.
+# Two tables, one frame, and no zero page any more: gpu0 may write, so the page needed a frame of its own. Nothing was copied: what gpu0 writes, the CPU
+# reads, at the same address.
 
 # %%
 p.gpu(0).write(a, 9)
@@ -112,9 +114,11 @@ print("migrations:", p.log.count("migrate_end"))
 # A prefetch moves the bytes into a frame of gpu0's VRAM. The pointer stays what it was; both tables change.
 
 # %%
+moved = len(p.log)
 p.set_attr(a, prefetch="gpu0")
 p.run()
-sl.show(sl.translation(p, a.address + 4096 + 16))
+sl.show(sl.translation(p, a.address + 16))
+sl.show(sl.timeline(p, since=moved))
 
 # %% [markdown]
 # The CPU's table still names the frame, but as a *device page*: it says where the page is, and lets nobody in. A touch would be a fault that brings the
@@ -166,7 +170,8 @@ print("queues:", p.look.queues())
 # %% [markdown]
 # ## Explore
 #
-# The explorer has a buffer of 4 MiB, of which gpu0 holds 2 MiB; the CPU wrote only some of the rest. Move through it page by page, or type an address.
+# The explorer has a buffer of 4 MiB, of which gpu0 holds 2 MiB; the CPU wrote only some of the rest. Move through it with the
+# arrow keys, or type numbers.
 
 # %% tags=["nbval-ignore-output"]
 explorer = AddressExplorer()

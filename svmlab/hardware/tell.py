@@ -14,6 +14,7 @@ from svmlab.units import format_time
 __all__ = ["tell"]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::([^|}]*)\|([^}]*))?\}")
+_ONE = re.compile(r"\b1 pages\b")
 _ABOUT_A_SPAN = re.compile(r" (?:on|of) \{span\}")
 _TRIGGERS = {"queue_eviction": EvictionTrigger, "unmap_from_gpu": UnmapTrigger}
 
@@ -28,7 +29,7 @@ def tell(machine: Machine, event: Event) -> str:
         return _word(machine, event, name)
 
     says = event.kind.says if event.start >= 0 else _ABOUT_A_SPAN.sub("", event.kind.says)
-    return _PLACEHOLDER.sub(fill, says)
+    return _ONE.sub("1 page", _PLACEHOLDER.sub(fill, says))
 
 
 def _word(machine: Machine, event: Event, name: str) -> str:

@@ -44,7 +44,7 @@ _TABLE = (
     EventKind("memory_exception", "queues", ("gpu", "write"), "{gpu}: fatal {write:read|write} of {span}"),
     EventKind("process_start", "application", ("parent",), "process {text} starts"),
     EventKind("process_end", "application", (), "process {text} ends"),
-    EventKind("populate", "application", ("npages", "zero"), "{npages} pages of {span} get {zero:frames|the zero page}"),
+    EventKind("populate", "application", ("npages", "zero"), "{npages} pages of {span} populated with {zero:frames|the zero page}"),
     # the driver
     EventKind("attributes", "driver", ("nattr",), "attributes of {span} change"),
     EventKind("range_add", "driver", (), "range {span} is registered"),

@@ -94,12 +94,13 @@ KINDS = {
     "unmap": Look("unmap", "#542788"),
     "trouble": Look("trouble", "#fee391", "x"),
     "now": Look("now", "#3d3d3d"),
+    "here": Look("looked at", "#3d3d3d"),
     "free": Look("free", "#ffffff"),
     "empty": Look("held, but no page in it", "#c9c9c9", "*"),
     "reserved": Look("reserved", "#3d3d3d"),
     "small": Look("small pieces", "#e4e4e4", "xx"),
 }
-"""Looks of what happens on a timeline; those from access to now are mostly marks, the last ones are VRAM's."""
+"""Looks of what happens on a timeline; those from access to here are mostly marks, the last ones are VRAM's."""
 
 WIRES = {
     "xgmi": Look("xGMI", "#542788"),

@@ -67,6 +67,7 @@ def tell_translation(table: Table, title: str) -> list[str]:
     for row in table.rows:
         name, says, access, memory, _frame = (cell.text for cell in row.cells)
         limit = ", read only" if access == "read" else ""
-        told.append(f"{name}: {says}{f' in {memory}' if memory != '-' else ''}{limit}")
+        place = "" if memory == "-" else f" in {'RAM' if memory == 'RAM' else f'VRAM of {memory}'}"
+        told.append(f"{name}: {says}{place}{limit}")
     shown = told if len(told) <= 3 else [*told[:2], f"{plural(len(told) - 2, one='table')} more are shown"]
     return [f"{title}.", *(f"{line}." for line in shown)]

@@ -19,3 +19,8 @@ __all__ = [
     "PressureSweep",
     "RestoreRace",
 ]
+__all__ = ["DefectLab", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]
+from svmlab.widgets.address_explorer import AddressExplorer
+from svmlab.widgets.stepper import MigrationStepper
+
+__all__ = ["AddressExplorer", "MigrationStepper"]

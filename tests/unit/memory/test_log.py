@@ -217,7 +217,7 @@ def test_events_are_told_in_words(clock: Clock):
     log.emit("call_start", text="create_queue")
     assert [tell(machine, event) for event in log] == [
         "512 pages of [0x200, 0x3ff] moved RAM -> gpu1 (prefetch) with ENOMEM",
-        "1 pages of 0x200 moved gpu1 -> RAM (pagefault_cpu)",
+        "1 page of 0x200 moved gpu1 -> RAM (pagefault_cpu)",
         "queues on gpu0 stop",
         "gpu2 unmaps [0x10, 0x11]",
         "CPU page table of [0x10, 0x11] changes: MIGRATE",
