@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from svmlab.views import steps as steps
     from svmlab.views import timeline as timeline
     from svmlab.views import topology as topology
-    from svmlab.views import vram_map as vram_map
     from svmlab.views import translation as translation
+    from svmlab.views import vram_map as vram_map
 
 TABLE: dict[str, tuple[str, str]] = {
     "Process": ("svmlab.svm.process", "a process on a simulated machine: what you hold"),

@@ -18,9 +18,9 @@ from svmlab.views.source import Source
 from svmlab.views.steps import steps
 from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
+from svmlab.views.translation import translation
 from svmlab.views.vram_map import vram_map
 from svmlab.views.vram_state import VramState, vram_state
-from svmlab.views.translation import translation
 
 __all__ = [
     "Axis",
