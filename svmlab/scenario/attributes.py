@@ -12,7 +12,8 @@ from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
 from svmlab.scenario.tables import Context, Table, shortened
 from svmlab.scenario.values import AttributePlace, GpuName, Word, as_pair, gpu_index
-from svmlab.uapi import Attribute, Flag
+from svmlab.svm.named_answer import value_of
+from svmlab.uapi import Attribute
 
 __all__ = ["AttributeKeys", "AttributePair", "Raw", "compare", "question", "raw_list"]
 
@@ -120,10 +121,10 @@ def compare(wanted: AttributeKeys, answer: Raw, *, machine: Machine) -> Iterator
         What was expected and what was found, for each difference.
     """
     rest = iter(answer)
-    for key, _ in _VALUE_KEYS:
+    for key, kind in _VALUE_KEYS:
         expected = getattr(wanted, key)
         if expected is not None:
-            yield from _differ(key, _in_order(expected), _named(key, next(rest)[1], machine))
+            yield from _differ(key, _in_order(expected), value_of(machine, kind, next(rest)[1]))
     if wanted.given(*_ACCESS_KEYS):
         yield from _compare_access(wanted, list(islice(rest, len(machine.gpus))), machine)
     if wanted.raw is not None:
@@ -136,15 +137,6 @@ def _compare_access(wanted: AttributeKeys, answer: Raw, machine: Machine) -> Ite
         if expected is not None:
             found = [machine.location_name(value) for answered, value in answer if answered == kind]
             yield from _differ(key, sorted(set(expected), key=gpu_index), found)
-
-
-def _named(key: str, value: int, machine: Machine) -> object:
-    """A value of an answer in a scenario's words."""
-    if key in ("prefetch", "preferred"):
-        return machine.location_name(value)
-    if key == "granularity":
-        return value
-    return [name for name in _FLAG_NAMES if Flag[name.upper()] & value]
 
 
 def _in_order(expected: object) -> object:

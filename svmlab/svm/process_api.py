@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+from svmlab.hardware.machine import Machine
 from svmlab.hardware.world import Blocking
 from svmlab.mm.access import Bytes
 from svmlab.svm.buffer_view import Buffer, SpanLike
+from svmlab.svm.named_answer import answer_of, question_of
 from svmlab.svm.named_request import Asked
 from svmlab.svm.process_calls import Calls, MapOptions
 
@@ -23,6 +25,11 @@ class ProcessApi(ABC):
     """
 
     calls: Calls
+
+    @property
+    @abstractmethod
+    def machine(self) -> Machine:
+        """The machine it runs on."""
 
     @abstractmethod
     def _call(self, name: str, work: Blocking[Any], span: SpanLike | None = None) -> Any:
@@ -110,6 +117,21 @@ class ProcessApi(ABC):
         """Ask for attributes of a span (GET_ATTR): ``(type, value)`` pairs; access is answered in the type."""
         answer: list[tuple[int, int]] = self._call("get_attr", self.calls.get_attr(span, raw), span)
         return answer
+
+    def attributes(self, span: SpanLike) -> dict[str, Any]:
+        """Ask for all attributes of a span, by the names that set_attr is asked with (GET_ATTR, one call).
+
+        Args:
+            span: in whole pages.
+
+        Returns:
+            ``prefetch``, ``preferred``, ``granularity``, ``set_flags``, ``access``, ``access_in_place``. Of a span that
+            several ranges share, it is what they have in common.
+
+        Raises:
+            DriverError: EFAULT, some page of it is not mapped.
+        """
+        return answer_of(self.machine, self.get_attr(span, question_of(self.machine)))
 
     def set_xnack(self, mode: str | bool) -> bool:
         """Switch xnack ``"on"`` or ``"off"``, or ``"query"`` it; returns the mode afterwards."""

@@ -55,11 +55,12 @@ class AddressExplorer(Lab):
         process, buffer, came = self._touched(number, self.touch.value)
         address = buffer.address + number * PAGE_SIZE + self.byte.value
         walk, where = translation(process, address), pagemap(process, buffer)
-        pages = replace(where.panels[0], marks=(Mark("", number, "here", f"page {number}"),))  # type: ignore[call-arg]
+        (tables,) = where.charts
+        marked = replace(tables, marks=(Mark("", number, "here", f"page {number}"),))
         bits = f"{address >> _BITS:#x} is the page, {address % PAGE_SIZE:#05x} the byte: the lower {_BITS} bits"
         return (
             heading(walk.title)
-            + beside((_WIDTH, (told(walk, _WIDTH), svg(replace(where, panels=(pages,)), width_px=_WIDTH))))
+            + beside((_WIDTH, (told(walk, _WIDTH), svg(replace(where, panels=(marked,)), width_px=_WIDTH))))
             + labelled("Address", f"{address:#x}: {bits}")
             + labelled("Block", f"pages {number // 512 * 512} to {number // 512 * 512 + 511} of the buffer")
             + labelled("Touch", came)

@@ -4,6 +4,7 @@ import pytest
 
 from svmlab.mm import Span
 from svmlab.svm.behaviour_table import PRESETS
+from svmlab.svm.process import Process
 from svmlab.uapi import SYSMEM, UNDEFINED, Attribute
 
 A, B, C = 0x1000, 0x1004, 0x1008
@@ -158,3 +159,26 @@ def test_only_later_drivers_wait_for_pending_work(lab):
         made.process.run()
         found[behaviour] = (early, call.done)
     assert found == {"as-posted": (True, True), "as-intended": (False, True), "upstream": (False, True)}
+
+
+def test_all_attributes_are_asked_for_by_name_in_one_call():
+    p = Process("toy")
+    a = p.mmap("8 KiB")
+    p.set_attr(a, preferred="gpu1", access=["gpu0"], access_in_place=["gpu1"], set_flags=["gpu_ro"], granularity=4)
+    assert p.attributes(a) == {
+        "prefetch": "undefined",
+        "preferred": "gpu1",
+        "set_flags": ["host_access", "coherent", "gpu_ro"],
+        "granularity": 4,
+        "access": ["gpu0"],
+        "access_in_place": ["gpu1"],
+    }
+
+
+def test_attributes_of_several_ranges_are_what_they_have_in_common():
+    p = Process("toy")
+    a = p.mmap("8 KiB")
+    p.set_attr(a.pages(0), preferred="gpu0", access=["gpu0", "gpu1"], granularity=3)
+    p.set_attr(a.pages(1), preferred="gpu1", access=["gpu1"])
+    found = p.attributes(a)
+    assert (found["preferred"], found["access"], found["granularity"]) == ("undefined", ["gpu1"], 3)
