@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from svmlab.hardware.frames import AnyPfns
 from svmlab.hardware.gpu import ProcessDevice, PteFlag
-from svmlab.hardware.memory import AnyPfns
 from svmlab.mm import entries as pte
 from svmlab.svm.driver import Driver
 from svmlab.uapi import SYSMEM

@@ -1,5 +1,6 @@
 """Widgets: thin controllers over the views; importing this loads ipywidgets, which nothing below does."""
 
+from svmlab.widgets.address_explorer import AddressExplorer
 from svmlab.widgets.defect_lab import DefectLab
 from svmlab.widgets.fault_stepper import FaultStepper
 from svmlab.widgets.hive_explorer import HiveExplorer
@@ -24,3 +25,4 @@ from svmlab.widgets.address_explorer import AddressExplorer
 from svmlab.widgets.stepper import MigrationStepper
 
 __all__ = ["AddressExplorer", "MigrationStepper"]
+__all__ = ["AddressExplorer", "DefectLab", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]

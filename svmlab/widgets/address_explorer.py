@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from svmlab.hardware.machine import Machine
 from svmlab.svm.buffer_view import Buffer
 from svmlab.svm.process import Process
 from svmlab.units import PAGE_SIZE
@@ -43,7 +44,7 @@ class AddressExplorer(Lab):
     """
 
     def __init__(self, machine: str = "mi210-two-hives") -> None:
-        self._machine = machine
+        self._machine = Machine.find(machine)
         self.page_number = slider(0, _NPAGES - 1, 0)
         self.byte = slider(0, PAGE_SIZE - 1, 8)
         self.touch = choice(_TOUCHES, "")
