@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import svmlab
-
 from svmlab.resources import data_path
 from svmlab.scenario.format import Overrides
 from svmlab.scenario.runner import load_scenario, run
@@ -126,7 +125,9 @@ def test_a_hip_scenario_about_faults_or_overcommit_is_run_on_two_drivers_in_both
     assert {(mode.xnack, mode.behaviour) for mode in modes(FOLDER / "peers" / "hip" / f"{name}.toml")} == wanted
 
 
-RULES = dict(re.findall(r"^\| (R\d+) \|.*\| `([\w/.]+)` \|$", (FOLDER / "peers" / "RULES.md").read_text(), re.MULTILINE))
+RULES = dict(
+    re.findall(r"^\| (R\d+) \|.*\| `([\w/.]+)` \|$", (FOLDER / "peers" / "RULES.md").read_text(), re.MULTILINE)
+)
 
 
 def test_every_rule_that_a_note_cites_is_told():
