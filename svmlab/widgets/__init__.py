@@ -11,6 +11,7 @@ from svmlab.widgets.restore_race import RestoreRace
 from svmlab.widgets.stepper import MigrationStepper
 
 __all__ = [
+    "AddressExplorer",
     "DefectLab",
     "FaultStepper",
     "HiveExplorer",
@@ -20,9 +21,3 @@ __all__ = [
     "PressureSweep",
     "RestoreRace",
 ]
-__all__ = ["DefectLab", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]
-from svmlab.widgets.address_explorer import AddressExplorer
-from svmlab.widgets.stepper import MigrationStepper
-
-__all__ = ["AddressExplorer", "MigrationStepper"]
-__all__ = ["AddressExplorer", "DefectLab", "LocationLab", "MigrationStepper", "PingPong", "RestoreRace"]
