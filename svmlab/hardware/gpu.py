@@ -28,6 +28,7 @@ class PteFlag(IntFlag):
     EXECUTABLE = 32
 
 
+_LOAD, _STORE = int(PteFlag.VALID | PteFlag.READABLE), int(PteFlag.VALID | PteFlag.WRITEABLE)
 MTYPE_SHIFT = 6
 GpuEntries = Pfns
 """Frames that a GPU's page table names, shape ``(pages,)``."""
@@ -119,7 +120,7 @@ class ProcessDevice:
 
     def accessible(self, page: int, last: int, *, write: bool) -> int:
         """How many pages from ``page`` on the GPU can access without a fault, up to ``last`` and the block's end."""
-        need = PteFlag.VALID | (PteFlag.WRITEABLE if write else PteFlag.READABLE)
+        need = _STORE if write else _LOAD
         return self.flags.leading(page, last, lambda flags: (flags & need) == need)
 
     def map(self, start: int, frames: Frames, flags: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:

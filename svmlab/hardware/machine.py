@@ -57,6 +57,10 @@ class Machine:
         object.__setattr__(self, "links", tuple(sorted(self.links, key=lambda link: (link.source, link.target))))
         object.__setattr__(self, "_by_ends", {(link.source, link.target): link for link in self.links})
 
+    def __hash__(self) -> int:
+        """Equal machines have equal names, and hashing all of their links would take longer than any decision."""
+        return hash(self.name)
+
     @classmethod
     def find(cls, name_or_path: str | PathLike[str], base: str | PathLike[str] | None = None) -> Machine:
         """Load a machine by the name or the path of its description.

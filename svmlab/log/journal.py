@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -128,7 +129,9 @@ class Log:
         self.tasks: list[Task] = []
         self.strings: list[str] = [""]
         self._string_ids: dict[str, int] = {"": 0}
-        self._pending: list[tuple[int, ...]] = []
+        # Rows wait one behind the other as plain words: a table would cost more for each of them than all the rest.
+        self._pending = array("q")
+        self._count = 0
         self._table = np.zeros((0, _WIDTH), np.int64)
         self._flushed = 0
         self.root = self.new_task("machine", pid=0)
@@ -184,24 +187,22 @@ class Log:
         if fields:
             _check_fields(name, fields)
         task = self.active() or self.root
-        pending = self._pending
-        row = (
-            self.clock() if time_ns is None else time_ns,
-            number,
-            task.id,
-            task.cause if cause is None else cause,
-            task.pid if pid is None else pid,
-            start,
-            last,
-            self._intern(text) if text else 0,
-            *values,
-            *unused,
+        self._pending.extend(
+            (
+                self.clock() if time_ns is None else time_ns,
+                number,
+                task.id,
+                task.cause if cause is None else cause,
+                task.pid if pid is None else pid,
+                start,
+                last,
+                self._intern(text) if text else 0,
+                *values,
+                *unused,
+            )
         )
-        event = self._flushed + len(pending)
-        pending.append(row)
-        if len(pending) >= _FLUSH_ROWS:
-            self._flush()
-        return event
+        self._count += 1
+        return self._count - 1
 
     def extend(self, name: str, times_ns: Column, start: Column, last: Column, **fields: Column | int) -> None:
         """Append many events of one kind at once, one for each element of ``times_ns``.
@@ -247,7 +248,7 @@ class Log:
     def kinds_since(self, event: int) -> set[str]:
         """Names of the kinds of event from number ``event`` on."""
         if event >= self._flushed:
-            return {KINDS[row[1]].name for row in self._pending[event - self._flushed :]}
+            return {KINDS[number].name for number in self._pending[(event - self._flushed) * _WIDTH + 1 :: _WIDTH]}
         return {KINDS[number].name for number in np.unique(self._rows()[event:, 1]).tolist()}
 
     def count(self, name: str, *, since: int = 0, pid: int | None = None) -> int:
@@ -265,7 +266,7 @@ class Log:
         return [self[int(i)] for i in np.flatnonzero(hit) + since]
 
     def __len__(self) -> int:
-        return self._flushed + len(self._pending)
+        return self._count
 
     def __iter__(self) -> Iterator[Event]:
         return (self[i] for i in range(len(self)))
@@ -300,19 +301,19 @@ class Log:
         rows = self._table[self._flushed : self._flushed + count]
         rows[:] = 0
         self._flushed += count
+        self._count = self._flushed
         return rows
 
     def _flush(self, room: int = 0) -> None:
         """Move what was emitted into the table, which doubles when it is full: rows are copied once on average."""
-        pending, self._pending = self._pending, []
-        size = self._flushed + len(pending)
+        size = self._count
         if size + room > len(self._table):
             larger = np.empty((max(size + room, 2 * len(self._table), _FLUSH_ROWS), _WIDTH), np.int64)
             larger[: self._flushed] = self._table[: self._flushed]
             self._table = larger
-        if pending:
-            self._table[self._flushed : size] = pending
-            self._flushed = size
+        if size > self._flushed:
+            self._table[self._flushed : size] = np.frombuffer(self._pending, np.int64).reshape(-1, _WIDTH)
+            self._pending, self._flushed = array("q"), size
 
     def _rows(self) -> Column:
         """All events, shape ``(events, columns)``, to be read only; what was handed out before stays as it is."""

@@ -23,6 +23,9 @@ class Protection(IntFlag):
     WRITE = 2
 
 
+# A plain number is tested many times as fast as a flag, and these are tested for every page fault.
+_READ, _WRITE = int(Protection.READ), int(Protection.WRITE)
+
 _PROTECTIONS = {
     "rw": Protection.READ | Protection.WRITE,
     "r": Protection.READ,
@@ -125,11 +128,11 @@ class Vma:
     @property
     def writable(self) -> bool:
         """Whether stores are allowed."""
-        return bool(self.protection & Protection.WRITE)
+        return int(self.protection) & _WRITE != 0
 
     def allows(self, *, write: bool) -> bool:
         """Whether an access is allowed."""
-        return bool(self.protection & (Protection.WRITE if write else Protection.READ))
+        return int(self.protection) & (_WRITE if write else _READ) != 0
 
     def part(self, start: int, last: int) -> Vma:
         """A copy that covers only pages ``start`` to ``last``."""

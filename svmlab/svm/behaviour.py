@@ -73,9 +73,11 @@ class Behaviour:
 
     def __getattr__(self, slot: str) -> Callable[..., Any]:
         try:
-            return _functions[slot, self.choices[slot]]
+            function = _functions[slot, self.choices[slot]]
         except KeyError:
             raise AttributeError(f"no slot {slot!r}") from None
+        self.__dict__[slot] = function  # found once, it is an attribute like any other
+        return function
 
     def __repr__(self) -> str:
         extra = "".join(f", {name} = {value}" for name, value in self.overrides.items())

@@ -9,7 +9,7 @@ import numpy as np
 from svmlab.errors import DriverError
 from svmlab.hardware.gpu import ProcessDevice, RawFault
 from svmlab.hardware.world import Blocking
-from svmlab.mm.vma import VmaKind
+from svmlab.mm.vma import Vma, VmaKind
 from svmlab.svm import attributes
 from svmlab.svm.behaviour import option
 from svmlab.svm.cpu_fault import block_of
@@ -37,7 +37,7 @@ def serve_gpu_fault(driver: Driver, device: ProcessDevice, fault: RawFault) -> B
     2. take mmap_lock for reading and the svms lock
     3. drop it if it is stale
     4. find the range; if there is none, take mmap_lock for writing, look again and make one
-    5. take the range's migrate_mutex and restore the block of the page
+    5. take the range's migrate_mutex; drop a needless fault, check that the VMA allows it, restore the page's block
     6. after EAGAIN the GPU tries again; every other error is fatal
 
     Raises:
@@ -75,9 +75,12 @@ def _serve(driver: Driver, device: ProcessDevice, fault: RawFault, *, make: bool
             mapping.downgrade()
         parent = driver.svms.parent_of(range_)
         with (yield from parent.migrate_mutex(driver.world).held()):
-            if because := _needless(driver, range_, fault):
-                _drop(driver, device, fault, because)
+            vma = driver.mm.vma_at(fault.page)
+            because = _needless(driver, range_, fault)
+            if because or vma is None:
+                _drop(driver, device, fault, because or "nothing is mapped there any more")
             else:
+                _check_access(vma, fault)
                 yield from _restore(driver, device, range_, fault)
     return True
 
@@ -130,25 +133,20 @@ def _needless(driver: Driver, range_: Range, fault: RawFault) -> str:
         return "deferred work is about to change the range"
     if fault.entered_ns < range_.validated_ns + driver.costs.retry_fault_window_ns:
         return "the range was mapped less than 2 ms ago"
-    if driver.mm.vma_at(fault.page) is None:
-        return "nothing is mapped there any more"
     return ""
 
 
 def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFault) -> Blocking[None]:
     """Bring the block of a page where it should be and map it to the GPU that faulted.
 
-    1. check that the VMA allows the access
-    2. decide the best location
-    3. move the granularity block there
-    4. map the block to the faulting GPU, and to no other
+    1. decide the best location
+    2. move the granularity block there
+    3. map the block to the faulting GPU, and to no other
 
     Raises:
-        DriverError: EPERM, the VMA forbids it; EACCES, the GPU has no access; EAGAIN, the pages changed meanwhile;
-            what the way home failed with.
+        DriverError: EACCES, the GPU has no access; EAGAIN, the pages changed meanwhile; what the way home failed with.
     """
     page, gpu = fault.page, device.gpu
-    _check_access(driver, page, write=fault.write)
     best = restore_location(driver.situation(range_), gpu)
     if best.location is None:
         raise DriverError(errno.EACCES, best.because)
@@ -167,11 +165,10 @@ def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFau
         driver.emit("page_fault_end", page, page, gpu=gpu, migrated=int(moved), error=failed, cause=start)
 
 
-def _check_access(driver: Driver, page: int, *, write: bool) -> None:
+def _check_access(vma: Vma, fault: RawFault) -> None:
     """Refuse what the CPU may not do either (svm_fault_allowed)."""
-    vma = driver.mm.vma_at(page)
-    if vma is None or not vma.allows(write=False) or not vma.allows(write=write):
-        raise DriverError(errno.EPERM, f"the mapping of page {page:#x} forbids the access")
+    if not vma.allows(write=False) or not vma.allows(write=fault.write):
+        raise DriverError(errno.EPERM, f"the mapping of page {fault.page:#x} forbids the access")
 
 
 def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:

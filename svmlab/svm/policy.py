@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from svmlab.svm.behaviour import Behaviour, option
 from svmlab.svm.decision import Decision, Rule, Situation, decide, gpus_of
@@ -107,8 +108,11 @@ def _upstream_rules(s: Situation) -> Iterator[Rule]:
     yield Rule("prefetch location", True, s.prefetch, f"every {which} reaches the VRAM of {wanted}")
 
 
+@lru_cache(maxsize=1024)
 def restore_location(s: Situation, faulting: int) -> Decision:
     """Where a range should be when a GPU faults on it; location None means no access.
+
+    The answer is remembered: a kernel that faults on a thousand pages asks the same a thousand times.
 
     Args:
         s: the range.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,7 @@ __all__ = ["MTYPES", "entry_flags", "mtype"]
 
 MTYPES = ("NC", "UC", "CC", "RW")
 """Memory types: non-coherent cached, uncached, cache coherent, cached read-write (AMDGPU_VM_MTYPE_*)."""
+_WRITEABLE, _NOTHING = np.uint8(PteFlag.WRITEABLE), np.uint8(0)
 
 
 def mtype(machine: Machine, gpu: int, *, owner: int | None, flags: int) -> tuple[str, bool]:
@@ -73,15 +76,23 @@ def entry_flags(
     Returns:
         ``PteFlag`` bits with the memory type above them, shape ``(n,)``.
     """
-    table = np.zeros(len(machine.gpus) + 1, np.uint8)
-    for owner in owners.tolist() if len(owners) == 1 else (np.flatnonzero(np.bincount(owners + 1)) - 1).tolist():
-        kind, snooped = mtype(machine, gpu, owner=None if owner < 0 else owner, flags=flags)
-        bits = PteFlag.VALID | PteFlag.READABLE
-        bits |= PteFlag.SYSTEM if owner < 0 else PteFlag(0)
-        bits |= PteFlag.SNOOPED if snooped else PteFlag(0)
-        bits |= PteFlag.EXECUTABLE if flags & Flag.GPU_EXEC else PteFlag(0)
-        table[owner + 1] = int(bits) | MTYPES.index(kind) << MTYPE_SHIFT
-    entries = table[owners + 1]
+    entries = _by_owner(machine, gpu, flags)[owners + 1]
     if not flags & Flag.GPU_RO:
-        entries |= np.where(writable, np.uint8(PteFlag.WRITEABLE), np.uint8(0))
+        entries |= np.where(writable, _WRITEABLE, _NOTHING)
     return entries
+
+
+@lru_cache(maxsize=256)
+def _by_owner(machine: Machine, gpu: int, flags: int) -> npt.NDArray[np.uint8]:
+    """Bits of a page in RAM, then of one in the VRAM of each GPU; that stores are allowed is not among them."""
+    bits = [_bits(machine, gpu, None, flags), *(_bits(machine, gpu, owner.index, flags) for owner in machine.gpus)]
+    return np.array(bits, np.uint8)
+
+
+def _bits(machine: Machine, gpu: int, owner: int | None, flags: int) -> int:
+    kind, snooped = mtype(machine, gpu, owner=owner, flags=flags)
+    bits = PteFlag.VALID | PteFlag.READABLE
+    bits |= PteFlag.SYSTEM if owner is None else PteFlag(0)
+    bits |= PteFlag.SNOOPED if snooped else PteFlag(0)
+    bits |= PteFlag.EXECUTABLE if flags & Flag.GPU_EXEC else PteFlag(0)
+    return int(bits) | MTYPES.index(kind) << MTYPE_SHIFT
