@@ -123,18 +123,22 @@ class ProcessDevice:
         need = _STORE if write else _LOAD
         return self.flags.leading(page, last, lambda flags: (flags & need) == need)
 
-    def map(self, start: int, frames: Frames, flags: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
+    def map(self, start: int, frames: Frames, flags: int | np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
         """Write entries for consecutive pages.
 
         Args:
             start: the first of them.
             frames: what they name, shape ``(n,)``; 64 Ki at most if they are a range.
-            flags: bits of each, shape ``(n,)``, or the bits they have in common, shape ``(1,)``; 0 means unmapped.
+            flags: bits of each, shape ``(n,)``; 0 means unmapped. Or the bits that all have in common, as a number.
         """
         self.settle()
         pfns = array_of(frames)
-        self.frames.set(start, pfns if flags.all() else np.where(flags != 0, pfns, np.uint32(0)))
-        self.flags.set(start, np.broadcast_to(flags, pfns.shape))
+        if isinstance(flags, int):
+            self.frames.set(start, pfns)
+            self.flags.fill(start, start + len(pfns) - 1, flags)
+        else:
+            self.frames.set(start, pfns if flags.all() else np.where(flags != 0, pfns, np.uint32(0)))
+            self.flags.set(start, flags)
         self._wake(interrupt=True)
 
     def unmap(self, start: int, last: int) -> None:
@@ -210,8 +214,11 @@ class ProcessDevice:
         return touching.done
 
     def _wake(self, *, interrupt: bool) -> None:
+        event = self._interrupt if interrupt else self._resumed
+        if not event.callbacks:
+            return  # nobody waits for it, so it may stay
         if interrupt:
-            event, self._interrupt = self._interrupt, self.world.event()
+            self._interrupt = self.world.event()
         else:
-            event, self._resumed = self._resumed, self.world.event()
+            self._resumed = self.world.event()
         event.succeed()

@@ -77,12 +77,16 @@ class Injections:
 
     def first(self, fault: str, occurrences: int = 1, *, gpu: int | None = None) -> Hit | None:
         """Count occurrences up to and including the first that fails; the later ones do not take place."""
+        if not self._orders:
+            return None
         hits = self._peek(fault, occurrences, gpu)
         self._count(fault, hits[0].index + 1 if hits else occurrences, gpu)
         return hits[0] if hits else None
 
     def first_of(self, faults: tuple[str, ...], occurrences: int, *, gpu: int | None = None) -> tuple[str, Hit] | None:
         """As ``first``, for several faults that take turns: the first of each, then the second of each, ..."""
+        if not self._orders:
+            return None
         hits = [self._peek(fault, occurrences, gpu) for fault in faults]
         failing = min(range(len(faults)), key=lambda turn: hits[turn][0].index if hits[turn] else occurrences)
         if not hits[failing]:
@@ -96,6 +100,8 @@ class Injections:
 
     def all(self, fault: str, occurrences: int, *, gpu: int | None = None) -> list[Hit]:
         """Count occurrences that take place one by one, whatever happens to the others; returns those that fail."""
+        if not self._orders:
+            return []
         hits = self._peek(fault, occurrences, gpu)
         self._count(fault, occurrences, gpu)
         return hits

@@ -6,6 +6,7 @@ Columns hold the state of the frames, one lazily touched arena their bytes: a 64
 from __future__ import annotations
 
 import errno
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from enum import IntFlag
 
@@ -83,7 +84,8 @@ class Memory:
         self.bytes = arena((frames, PAGE_SIZE), np.uint8, huge=True) if payload else None
         self.device_page_free: Callable[[Frames], None] = _forget
         self.unlocked: list[simpy.Event] = []
-        self.vram_start = int(self.vram_base[0])
+        self._borders: list[int] = self.vram_base.tolist()
+        self.vram_start = self._borders[0]
         self._free_ram = FreeFrames(self.references, FIRST_RAM_PFN, self.ram_pages)
 
     @property
@@ -93,7 +95,11 @@ class Memory:
 
     def first_of(self, gpu: int) -> int:
         """First pfn of a GPU's VRAM by its index, of RAM for -1, and one past the last frame for the number of GPUs."""
-        return FIRST_RAM_PFN if gpu < 0 else int(self.vram_base[gpu])
+        return FIRST_RAM_PFN if gpu < 0 else self._borders[gpu]
+
+    def gpu_at(self, pfn: int) -> int:
+        """Index of the GPU whose VRAM one frame lies in; -1 for RAM."""
+        return bisect_right(self._borders, pfn) - 1
 
     def gpu_of(self, pfns: AnyPfns) -> npt.NDArray[np.intp]:
         """Index of the GPU whose VRAM each frame lies in; -1 for RAM."""
@@ -101,7 +107,7 @@ class Memory:
 
     def home_of(self, frames: range) -> int | None:
         """Index of the GPU in whose VRAM a run of frames lies, -1 for RAM; None where it lies in two places."""
-        first, last = self.gpu_of(np.array([frames.start, frames.stop - 1])).tolist()
+        first, last = self.gpu_at(frames.start), self.gpu_at(frames.stop - 1)
         return first if first == last else None
 
     def is_device(self, pfns: AnyPfns) -> npt.NDArray[np.bool_]:
@@ -111,6 +117,8 @@ class Memory:
 
     def bits_of(self, frames: Frames) -> int:
         """The flags that any of some frames has."""
+        if len(frames) == 1:
+            return int(self.flags[frames[0]])
         bits: int = int(np.bitwise_or.reduce(self.flags[where(frames)]))
         return bits
 

@@ -119,6 +119,11 @@ class PageColumn:
             elif part.any():
                 self._make(page // BLOCK_PAGES)[page % BLOCK_PAGES :][: len(part)] = part
 
+    def fill(self, start: int, last: int, value: int) -> None:
+        """Set pages ``start`` to ``last`` to one value."""
+        for _, view in self.blocks(start, last, write=True):
+            view[:] = value
+
     def clear(self, start: int, last: int) -> None:
         """Set pages ``start`` to ``last`` to 0; blocks that are wholly among them lose their storage."""
         for page, view in list(self.stored(start, last)):

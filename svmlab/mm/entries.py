@@ -76,7 +76,7 @@ def run_of(entries: Entries) -> range | None:
     first, length = int(entries[0]), len(entries)
     if first & SWAP or first == NONE or int(entries[-1]) - first != (length - 1) << 2:
         return None
-    if length > BLOCK_PAGES or not (entries == _STEPS[:length] + np.uint32(first)).all():
+    if length > BLOCK_PAGES or (length > 1 and not (entries == _STEPS[:length] + np.uint32(first)).all()):
         return None
     return range(first >> 2, (first >> 2) + length)
 

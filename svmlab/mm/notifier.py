@@ -86,7 +86,7 @@ class NotifierTree:
 
     def busy(self, start: int, last: int) -> bool:
         """Whether some page of a span is about to change (mmu_interval_read_retry)."""
-        return any(first <= last and start <= end for first, end in self._changing)
+        return bool(self._changing) and any(first <= last and start <= end for first, end in self._changing)
 
     def settled(self, world: World, start: int, last: int) -> Blocking[None]:
         """Sleep while some page of a span is about to change (mmu_interval_read_begin)."""

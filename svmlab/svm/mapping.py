@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
 from svmlab.hardware.frames import Frames, Pfns, array_of
+from svmlab.hardware.machine import Machine
 from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
@@ -24,7 +25,7 @@ from svmlab.svm.behaviour import option
 from svmlab.svm.decision import gpus_of
 from svmlab.svm.driver import Driver
 from svmlab.svm.policy import mapped_gpus, skipped_peer
-from svmlab.svm.pte import entry_flags
+from svmlab.svm.pte import entry_flags, run_flags
 from svmlab.svm.ranges import Range
 from svmlab.uapi import UnmapTrigger
 from svmlab.units import PAGE_SHIFT, SEC
@@ -117,6 +118,8 @@ def _forget_the_others(driver: Driver, range_: Range, target: Target) -> Blockin
 @option("skipped_gpus", "unmapped")
 def _unmap_the_others(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
     """What a GPU out of reach maps is from before the range moved."""
+    if not range_.actual_loc or not range_.mapped:
+        return  # RAM is never out of reach
     situation = driver.situation(range_)
     far = sum(1 << gpu for gpu in gpus_of(range_.mapped) if skipped_peer(situation, gpu))
     yield from unmap_from_gpus(driver, range_, Target(target.start, target.last, far), UnmapTrigger.MMU_NOTIFY_MIGRATE)
@@ -146,7 +149,7 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tu
 
     Kernel: amdgpu_hmm_range_get_pages (amdgpu_hmm.c)
     """
-    start, last, owners = piece.start, piece.last, _owners(driver, piece.gpus)
+    start, last, owners = piece.start, piece.last, _owners(driver.machine, piece.gpus)
     deadline_ns = driver.now + SEC
     while driver.now <= deadline_ns:
         yield from _unshare(driver, vma, piece)
@@ -204,10 +207,11 @@ def _fault_in(mm: AddressSpace, page: int) -> Blocking[None]:
         raise DriverError(errno.EFAULT, error.given) from error
 
 
-def _owners(driver: Driver, gpus: int) -> frozenset[int]:
+@lru_cache(maxsize=256)
+def _owners(machine: Machine, gpus: int) -> frozenset[int]:
     """GPUs whose device pages may stay: the common hive of all that map, or nobody's (the common pgmap owner)."""
     mapping = gpus_of(gpus)
-    near = [gpu.index for gpu in driver.machine.gpus if all(driver.machine.near(gpu.index, each) for each in mapping)]
+    near = [gpu.index for gpu in machine.gpus if all(machine.near(gpu.index, each) for each in mapping)]
     return frozenset(near if mapping else ())
 
 
@@ -223,20 +227,17 @@ def _write_entries(
     """
     npages = piece.last - piece.start + 1
     duration = driver.costs.map_ns + npages * driver.costs.map_page_ns
+    machine, memory, device = driver.machine, driver.memory, driver.devices[gpu]
     vram_pages = 0
-
-    @cache
-    def alike(owner: int, writable: bool) -> npt.NDArray[np.uint8]:
-        return entry_flags(driver.machine, gpu, owners=np.array([owner]), writable=writable, flags=range_.flags)
-
     for page, frames, writable in seen:
-        owners = driver.memory.gpu_of(array_of(frames[:1] if isinstance(writable, bool) else frames))
         if isinstance(writable, bool):
-            flags = alike(int(owners[0]), writable)
+            owner = memory.gpu_at(int(frames[0]))
+            device.map(page, frames, run_flags(machine, gpu, owner=owner, writable=writable, flags=range_.flags))
+            vram_pages += len(frames) if owner >= 0 else 0
         else:
-            flags = entry_flags(driver.machine, gpu, owners=owners, writable=writable, flags=range_.flags)
-        driver.devices[gpu].map(page, frames, flags)
-        vram_pages += int(np.count_nonzero(owners >= 0)) * (len(frames) // len(owners))
+            owners = memory.gpu_of(array_of(frames))
+            device.map(page, frames, entry_flags(machine, gpu, owners=owners, writable=writable, flags=range_.flags))
+            vram_pages += int(np.count_nonzero(owners >= 0))
     driver.emit(
         "map_to_gpu",
         piece.start,

@@ -11,11 +11,12 @@ from svmlab.hardware.gpu import MTYPE_SHIFT, PteFlag
 from svmlab.hardware.machine import Machine
 from svmlab.uapi import Flag
 
-__all__ = ["MTYPES", "entry_flags", "mtype"]
+__all__ = ["MTYPES", "entry_flags", "mtype", "run_flags"]
 
 MTYPES = ("NC", "UC", "CC", "RW")
 """Memory types: non-coherent cached, uncached, cache coherent, cached read-write (AMDGPU_VM_MTYPE_*)."""
-_WRITEABLE, _NOTHING = np.uint8(PteFlag.WRITEABLE), np.uint8(0)
+_STORES = int(PteFlag.WRITEABLE)
+_WRITEABLE, _NOTHING = np.uint8(_STORES), np.uint8(0)
 
 
 def mtype(machine: Machine, gpu: int, *, owner: int | None, flags: int) -> tuple[str, bool]:
@@ -63,14 +64,14 @@ def _mi300(machine: Machine, gpu: int, owner: int | None, external: bool) -> str
 
 
 def entry_flags(
-    machine: Machine, gpu: int, *, owners: npt.NDArray[np.intp], writable: bool | npt.NDArray[np.bool_], flags: int
+    machine: Machine, gpu: int, *, owners: npt.NDArray[np.intp], writable: npt.NDArray[np.bool_], flags: int
 ) -> npt.NDArray[np.uint8]:
     """Entry bits of consecutive pages.
 
     Args:
         machine, gpu: who maps.
         owners: GPU whose VRAM each page is in, -1 for RAM, shape ``(n,)``.
-        writable: whether the CPU's entry allows stores, one value or shape ``(n,)``.
+        writable: whether the CPU's entry allows stores, shape ``(n,)``.
         flags: flags of the range.
 
     Returns:
@@ -80,6 +81,12 @@ def entry_flags(
     if not flags & Flag.GPU_RO:
         entries |= np.where(writable, _WRITEABLE, _NOTHING)
     return entries
+
+
+def run_flags(machine: Machine, gpu: int, *, owner: int, writable: bool, flags: int) -> int:
+    """What ``entry_flags`` gives for pages that are all in one place and may all be written, or may all not."""
+    bits = int(_by_owner(machine, gpu, flags)[owner + 1])
+    return bits | _STORES if writable and not flags & Flag.GPU_RO else bits
 
 
 @lru_cache(maxsize=256)
