@@ -19,6 +19,7 @@ from svmlab.mm.vma import Vma, VmaKind
 __all__ = ["Seen", "range_fault", "walk"]
 
 Mask = npt.NDArray[np.bool_]
+_MIGRATING = int(FrameFlag.MIGRATING)
 Seen = tuple[int, range | pte.Entries, bool]
 
 
@@ -86,7 +87,7 @@ def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: froze
     """The pages from ``page`` on that need no fault, up to ``last`` and the block's end."""
     entries, memory = mm.table.view(page, last), mm.memory
     frames = pte.run_of(entries)
-    if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & FrameFlag.MIGRATING:
+    if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & _MIGRATING:
         if any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in owners):
             return frames
         if frames.stop <= memory.vram_start and (not write or int(entries[0]) & pte.WRITE):

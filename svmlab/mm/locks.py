@@ -22,7 +22,7 @@ from svmlab.log import Task
 __all__ = ["Held", "LockClass", "Mutex", "RwLock"]
 
 _Place = tuple[str, CodeType]
-"""A module and a function in it."""
+"""Who took a lock: a module and a function in it; the name is put together only when it is told."""
 
 
 class LockClass(IntEnum):
@@ -77,7 +77,8 @@ class _Lock:
         return Held(self, task)
 
     def _acquire(self, write: bool) -> Blocking[Held]:
-        task, where = self.world.log.task, _caller()
+        task, frame = self.world.log.task, sys._getframe(1)
+        where = frame.f_globals["__name__"], frame.f_code
         if task.held:
             self._check_order(task, where)
         if not self.queue and self._free_for(write):
@@ -94,7 +95,8 @@ class _Lock:
         task = self.world.log.task
         if self.queue or not self._free_for(write) or task in self.holders:
             return None
-        return self._grant(task, write, _caller())
+        frame = sys._getframe(2)
+        return self._grant(task, write, (frame.f_globals["__name__"], frame.f_code))
 
     def release(self, task: Task) -> None:
         """Give the lock up; whoever waited longest gets it (with the readers right behind a reader)."""
@@ -118,14 +120,6 @@ class _Waiter:
     write: bool
     where: _Place
     granted: simpy.Event
-
-
-def _caller() -> _Place:
-    """The function outside of this module that asks for a lock; its name is put together only when it is told."""
-    frame, here = sys._getframe(1), globals()
-    while frame.f_back is not None and frame.f_globals is here:
-        frame = frame.f_back
-    return frame.f_globals["__name__"], frame.f_code
 
 
 def _told(place: _Place) -> str:

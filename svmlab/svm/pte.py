@@ -15,7 +15,7 @@ __all__ = ["MTYPES", "entry_flags", "mtype", "run_flags"]
 
 MTYPES = ("NC", "UC", "CC", "RW")
 """Memory types: non-coherent cached, uncached, cache coherent, cached read-write (AMDGPU_VM_MTYPE_*)."""
-_STORES = int(PteFlag.WRITEABLE)
+_STORES, _GPU_RO = int(PteFlag.WRITEABLE), int(Flag.GPU_RO)
 _WRITEABLE, _NOTHING = np.uint8(_STORES), np.uint8(0)
 
 
@@ -86,7 +86,7 @@ def entry_flags(
 def run_flags(machine: Machine, gpu: int, *, owner: int, writable: bool, flags: int) -> int:
     """What ``entry_flags`` gives for pages that are all in one place and may all be written, or may all not."""
     bits = int(_by_owner(machine, gpu, flags)[owner + 1])
-    return bits | _STORES if writable and not flags & Flag.GPU_RO else bits
+    return bits | _STORES if writable and not flags & _GPU_RO else bits
 
 
 @lru_cache(maxsize=256)
