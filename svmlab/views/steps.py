@@ -92,7 +92,8 @@ class _Time:
 def _times(x: Excerpt, begun: int, ended: int) -> dict[int, _Time]:
     """The steps of one migration that have begun; a step of several parts is added up.
 
-    The first five are those of its task up to its end, the sixth is the restore worker's first one after it.
+    The first five are those of its task up to its end, the sixth is the restore worker's first one after it; where
+    that has nothing to do (with xnack on), it is the mapping by the migration's own task.
     """
     spans = x.until_next("step", *_ENDS)
     tasks, until = x.log.column("task"), ended if ended >= 0 else x.until
@@ -104,7 +105,16 @@ def _times(x: Excerpt, begun: int, ended: int) -> dict[int, _Time]:
         if own or (after and _touch(x, int(opens), begun)):
             times[number].now = bool(closes < 0)
             times[number].length_ns += int((_now(x) if closes < 0 else end) - start)
+    if ended >= 0 and len(STEPS) not in times:
+        times |= {len(STEPS): _Time(length) for length in _mapped(x, begun, ended)[:1]}
     return times
+
+
+def _mapped(x: Excerpt, begun: int, ended: int) -> list[int]:
+    """How long each mapping took that the task of a migration made after it of a page that moved."""
+    maps = x.ids("map_to_gpu")
+    own = maps[(maps > ended) & (x.log.column("task")[maps] == x.log.column("task")[begun])].tolist()
+    return [x.value(event, "duration_ns") for event in own if _touch(x, event, begun)]
 
 
 def _now(x: Excerpt) -> int:

@@ -5,6 +5,7 @@ from svmlab.svm.eviction import restore_work
 from svmlab.svm.mechanisms import mechanism, mechanisms
 from svmlab.svm.process import Process
 from svmlab.svm.steps import STEPS
+from svmlab.units import format_time
 from svmlab.views.decision import decision_path
 from svmlab.views.describe import describe
 from svmlab.views.layout import lay_out
@@ -65,6 +66,15 @@ def test_the_migration_is_the_latest_that_had_begun(logs):
     assert steps(source, at=second - 1).title == "Migration of 1024 pages from RAM to gpu0"
     assert steps(source, at=third).title == "Migration of 512 pages from gpu0 to RAM"
     assert rows(steps(source, at=first + 1))[0][3] == "begins"
+
+
+def test_with_xnack_on_the_sixth_step_is_the_mapping_by_who_served_the_fault(runs):
+    process = runs["first-gpu-fault"]
+    (*_, last) = rows(steps(process))
+    (*_, mapped) = process.log.events("map_to_gpu")
+    assert last == ("pale", "6", STEPS[5], format_time(mapped.fields["duration_ns"]))
+    before = rows(steps(process, at=mapped.id - 1))
+    assert before[-1] == ("", "6", STEPS[5], "")
 
 
 def test_a_failed_migration_says_with_what():
