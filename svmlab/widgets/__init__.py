@@ -7,6 +7,7 @@ from svmlab.widgets.hive_explorer import HiveExplorer
 from svmlab.widgets.location_lab import LocationLab
 from svmlab.widgets.ping_pong import PingPong
 from svmlab.widgets.pressure_sweep import PressureSweep
+from svmlab.widgets.range_editor import RangeEditor
 from svmlab.widgets.restore_race import RestoreRace
 from svmlab.widgets.stepper import MigrationStepper
 
@@ -19,5 +20,6 @@ __all__ = [
     "MigrationStepper",
     "PingPong",
     "PressureSweep",
+    "RangeEditor",
     "RestoreRace",
 ]

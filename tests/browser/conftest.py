@@ -155,6 +155,15 @@ class Seen:
             assert time.monotonic() < end, f"now {now['heading']}, not {wanted['heading']}"
             self.page.wait_for_timeout(20)
 
+    def press(self, box, *keys: str) -> None:
+        """Keys for a list of choices.
+
+        It has to be opened first: while it is closed, JupyterLab takes arrows and letters for shortcuts of its own.
+        """
+        box.focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+
     def drag(self, handle, by_px: int) -> None:
         """Drag a slider's handle with the mouse."""
         box = handle.bounding_box()

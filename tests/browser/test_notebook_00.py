@@ -50,8 +50,7 @@ def test_the_notebook_runs_and_its_widget_follows_keyboard_and_mouse(opened):
     assert moment.input_value() == str(number(stepper.state()))
     opened.shoot("2-dragged", stepper.here)
 
-    prefetch.focus()
-    near = changes_all(lambda: page.keyboard.type("gpu1"))
+    near = changes_all(lambda: stepper.press(prefetch, "Space", "ArrowDown", "Enter"))
     assert "in the VRAM of gpu1" in near["text"]
     opened.shoot("3-same-hive", stepper.here)
     far = changes_all(lambda: prefetch.select_option("gpu4, other hive"))

@@ -4,7 +4,7 @@ import pytest
 
 import svmlab.widgets
 
-GOOD = {"prefetch": "gpu4", "access": "gpu0 gpu4"}
+GOOD = {"prefetch": "gpu4", "access": "gpu0 gpu4", "pages": "2-9"}
 """What to write into boxes for words."""
 
 
@@ -30,11 +30,11 @@ def choices(widget):
     boxes = widget.here.get_by_role("combobox")
     for number in range(boxes.count()):
         box = boxes.nth(number)
-        texts = box.locator("option").all_inner_texts()
-        to = (box.evaluate("box => box.selectedIndex") + 1) % len(texts)
-        # Its arrow keys open a list that belongs to the desktop; letters choose at once.
-        yield f"typing {texts[to]!r}", lambda box=box, text=texts[to]: box.press_sequentially(text)
-        yield f"choosing {texts[to]!r}", lambda box=box, to=to: box.select_option(index=to)
+        at, count = box.evaluate("box => box.selectedIndex"), box.locator("option").count()
+        key = "ArrowUp" if at else "ArrowDown"
+        yield f"{key} in choice {number}", lambda box=box, key=key: widget.press(box, "Space", key, "Enter")
+        to = (at + 1) % count
+        yield f"option {to} of choice {number}", lambda box=box, to=to: box.select_option(index=to)
 
 
 def numbers(widget):
