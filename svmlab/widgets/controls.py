@@ -8,6 +8,9 @@ import ipywidgets as widgets
 
 __all__ = ["choice", "numbered", "row", "slider", "text"]
 
+_BOX, _SLIDER = "180px", "230px"
+"""Widths of a number's two parts: narrow enough to stand in one row with a choice and Reset."""
+
 
 def choice(options: Iterable[str] | Mapping[str, str], start: str) -> widgets.Dropdown:
     """One of a few things.
@@ -29,7 +32,10 @@ def slider(low: int, high: int, start: int, *, step: int = 1, live: bool = False
         step: how far an arrow key goes.
         live: follow the handle; without, what the number decides is done when the handle is let go.
     """
-    return widgets.IntSlider(value=start, min=low, max=high, step=step, continuous_update=live, readout=False)
+    layout = widgets.Layout(width=_SLIDER)
+    return widgets.IntSlider(
+        value=start, min=low, max=high, step=step, continuous_update=live, readout=False, layout=layout
+    )
 
 
 def text(start: str) -> widgets.Text:
@@ -46,7 +52,14 @@ def numbered(slider: widgets.IntSlider, name: str) -> widgets.BoundedIntText:
         slider: the slider.
         name: what it sets.
     """
-    box = widgets.BoundedIntText(value=slider.value, min=slider.min, max=slider.max, step=slider.step, description=name)
+    box = widgets.BoundedIntText(
+        value=slider.value,
+        min=slider.min,
+        max=slider.max,
+        step=slider.step,
+        description=name,
+        layout=widgets.Layout(width=_BOX),
+    )
     widgets.link((slider, "max"), (box, "max"))
     widgets.link((slider, "value"), (box, "value"))
     return box

@@ -11,6 +11,7 @@ from svmlab.mm.span import Span
 from svmlab.svm.process import Process
 from svmlab.units import PAGE_SIZE, format_size, format_time
 from svmlab.views import Cell, Row, Scene, Table, pagemap, svg, timeline
+from svmlab.views.source import plural
 from svmlab.widgets.controls import choice, slider
 from svmlab.widgets.lab import Lab
 from svmlab.widgets.page import LEFT, RIGHT, beside, heading, labelled, told
@@ -139,7 +140,7 @@ def _table(turns: list[_Turn], npages: int) -> Scene:
     ]
     rows = tuple(Row(tuple(Cell(str(value)) for value in line)) for line in lines)
     table = Table(("turn", "who", "pages touched", "faults", "moved", "takes"), rows, kind="turns")
-    return Scene("turns", f"{npages} pages, turn by turn", (table,))
+    return Scene("turns", f"{plural(npages, one='page')}, turn by turn", (table,))
 
 
 def _verdict(turns: list[_Turn], npages: int) -> str:
