@@ -137,3 +137,17 @@ def test_every_rule_that_a_note_cites_is_told():
 
 def test_every_rule_names_a_module_of_the_model():
     assert [rule for rule, module in RULES.items() if not (Path(svmlab.__file__).parent / module).is_file()] == []
+
+
+STOPPED = (
+    "kfdtest/EvictSystemRangeTest kfdtest/PartialUnmapSysMemTest kfdtest/KFDSVMEvictTest-BasicTest "
+    "kfdtest/VramOvercommitTest kfdtest/SplitSystemRangeTest kfdtest/InvalidRangeTest hmm/anon_write_child "
+    "hmm/migrate_release hmm/migrate_mixed hmm/migrate_multiple hmm/migrate_anon_huge_free hmm/snapshot"
+)
+"""The peers' scenarios about eviction, fork, copy-on-write and unmapping."""
+
+
+@pytest.mark.parametrize("name", STOPPED.split())
+def test_a_scenario_of_eviction_fork_or_unmapping_is_run_on_both_drivers_in_both_xnack_modes(name):
+    named = {(mode.xnack, mode.behaviour) for mode in modes(FOLDER / "peers" / f"{name}.toml")}
+    assert named >= {(xnack, driver) for xnack in ("off", "on") for driver in ("as-intended", "upstream")}
