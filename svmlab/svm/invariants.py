@@ -15,6 +15,7 @@ from svmlab.mm import entries as pte
 from svmlab.mm.consistency import MEMORY_INVARIANTS, MemoryState
 from svmlab.mm.vma import Vma
 from svmlab.svm.driver import Driver
+from svmlab.svm.queue_state import QueueState
 from svmlab.svm.ranges import Range
 
 __all__ = ["INVARIANTS", "broken"]
@@ -145,6 +146,12 @@ def _buffers_by_gpu(driver: Driver) -> Iterator[tuple[int, list[Any]]]:
         yield index, [buffer for buffer in driver.system.buffers.values() if buffer.gpu == index]
 
 
+def _queue_state_follows_the_count(now: Snapshot) -> Iterator[str]:
+    state, count = now.driver.queue_state, now.driver.svms.evicted_ranges
+    if (state is QueueState.RUN) != (count == 0):
+        yield f"{count} evictions are counted in state {state.name}"
+
+
 def _of_memory(check: Callable[[MemoryState], Iterator[str]]) -> Callable[[Snapshot], Iterator[str]]:
     return lambda now: check(now.state)
 
@@ -155,6 +162,7 @@ INVARIANTS: dict[str, Callable[[Snapshot], Iterator[str]]] = {
     "ranges count their VRAM": _ranges_count_their_vram,
     "mapped pages are present": _mapped_pages_are_present,
     "GPUs write no shared page": _gpus_write_no_shared_page,
+    "the queue state follows the count": _queue_state_follows_the_count,
     "VRAM is held by buffers": _vram_is_held_by_buffers,
     "no VRAM page is lost": _no_vram_page_is_lost,
     **{name: _of_memory(check) for name, check in MEMORY_INVARIANTS.items()},

@@ -105,6 +105,10 @@ def keep_a_vram_page(p: Process, a: Any, b: Any) -> None:
     table(p, a)[0] = 0
 
 
+def count_an_eviction_that_nobody_heard_of(p: Process, a: Any, b: Any) -> None:
+    p.driver.svms.evicted_ranges = 2
+
+
 BREACHES: list[tuple[str, Callable[..., None], str]] = [
     ("reference counts match", lose_a_reference, "1 frames have the wrong number of references"),
     ("no frame is lost", lose_a_frame, "frames of RAM are in use"),
@@ -119,6 +123,11 @@ BREACHES: list[tuple[str, Callable[..., None], str]] = [
     ("ranges count their VRAM", miscount_vram, "counts as in RAM, but 8 of its pages are in VRAM"),
     ("mapped pages are present", map_a_wrong_frame, "gpu1 maps"),
     ("GPUs write no shared page", let_a_gpu_write_what_is_shared, "gpu1 may write 1 shared private pages"),
+    (
+        "the queue state follows the count",
+        count_an_eviction_that_nobody_heard_of,
+        "2 evictions are counted in state RUN",
+    ),
     ("VRAM is held by buffers", take_vram_without_a_buffer, "gpu2 has 5 pages of VRAM in use, its buffers hold 0"),
     ("no VRAM page is lost", keep_a_vram_page, "pages of gpu0 in buffers have references"),
 ]

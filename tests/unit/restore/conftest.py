@@ -11,6 +11,7 @@ import pytest
 from svmlab.errors import SvmError, errno_name
 from svmlab.log import Event
 from svmlab.mm import Span
+from svmlab.svm.eviction import invalidate
 from svmlab.svm.process import Process
 from svmlab.svm.ranges import DeferredOp, Range
 from svmlab.uapi import EvictionTrigger, NotifierEvent, UnmapTrigger
@@ -87,6 +88,12 @@ class Story:
         """Tell the notifiers what is about to change, and change nothing."""
         span = self.span(name, first, count)
         self.do(self.driver.mm.notifiers.invalidate(event, int(span.start), int(span.last)))
+
+    def announce_now(self, event: NotifierEvent, name: str, first: int, count: int) -> None:
+        """Call the notifier of the range itself, before anybody else has a turn."""
+        span = self.span(name, first, count)
+        for _ in invalidate(self.driver, self.range(name), event, (int(span.start), int(span.last))):
+            pass
 
     def error(self, call: Callable[..., Any], *given: Any, **options: Any) -> SvmError:
         """What a call fails with."""
