@@ -12,23 +12,22 @@ With xnack on the notifier only unmaps the pages; a GPU that needs them faults.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from svmlab.errors import DriverError
-from svmlab.hardware.gpu import ProcessDevice
 from svmlab.hardware.world import Blocking
 from svmlab.svm import deferred
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver
 from svmlab.svm.mapping import Target, unmap_from_gpus, validate_and_map
 from svmlab.svm.queue_state import TRANSITIONS, Input, Output, QueueState
+from svmlab.svm.queues import quiesce, resume
 from svmlab.svm.ranges import Range
 from svmlab.svm.steps import STEPS
 from svmlab.uapi import EvictionTrigger, Flag, NotifierEvent, UnmapTrigger
 
-__all__ = ["evict", "invalidate", "quiesce", "restore_work", "resume"]
+__all__ = ["evict", "invalidate", "restore_work"]
 
 STUCK_PASSES = 3
 """After so many passes in a row that failed alike, the log tells that the restore is stuck."""
@@ -136,57 +135,6 @@ def _every_range(range_: Range) -> bool:
 @option("eviction_filter", "mapped-ranges")
 def _mapped_ranges(range_: Range) -> bool:
     return bool(range_.mapped) or any(child.mapped for child in range_.children)
-
-
-def quiesce(driver: Driver, trigger: EvictionTrigger) -> Blocking[int]:
-    """Stop all queues of the process, GPU by GPU; stops nest (kgd2kfd_quiesce_mm).
-
-    Returns:
-        The errno of a GPU that did not obey, otherwise 0; the GPUs before it run again then.
-
-    Kernel: kfd_process_evict_queues (kfd_process.c)
-    """
-    for position, device in enumerate(driver.devices):
-        driver.emit("queue_eviction", gpu=device.gpu, trigger=trigger)
-        error = _failure(driver, "queue_stop", device)
-        if error and error != errno.EIO:  # a GPU in reset has none that could run: they count as stopped
-            _roll_back(driver, driver.devices[:position])
-            return error
-        device.stop()
-        if device.queues:
-            yield driver.world.delay(driver.costs.queue_evict_ns)
-    return 0
-
-
-def _roll_back(driver: Driver, devices: list[ProcessDevice]) -> None:
-    for device in devices:
-        driver.emit("queue_restore", gpu=device.gpu)
-        device.resume()
-
-
-def resume(driver: Driver) -> Blocking[int]:
-    """Let all queues of the process run again, unless somebody else stopped them, too (kgd2kfd_resume_mm).
-
-    Returns:
-        The errno of the first GPU that did not obey, otherwise 0; the others run.
-
-    Kernel: kfd_process_restore_queues (kfd_process.c)
-    """
-    first = 0
-    for device in driver.devices:
-        if device.queues:
-            yield driver.world.delay(driver.costs.queue_restore_ns)
-        driver.emit("queue_restore", gpu=device.gpu)
-        error = _failure(driver, "queue_resume", device)
-        first = first or error
-        if not error:
-            device.resume()
-    return first
-
-
-def _failure(driver: Driver, fault: str, device: ProcessDevice) -> int:
-    hit = driver.faults.first(fault, gpu=device.gpu)
-    return hit.errno if hit else 0
 
 
 def _quiesce_for_svm(driver: Driver) -> Blocking[None]:

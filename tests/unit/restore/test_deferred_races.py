@@ -3,6 +3,7 @@
 import pytest
 
 from svmlab.svm.behaviour_table import PRESETS
+from svmlab.svm.ranges import DeferredOp
 
 BASE, ELSEWHERE = 0x1000, 0x3000
 
@@ -33,6 +34,11 @@ def hold_the_lock(made):
     """Somebody reads under mmap_lock for a tenth of a millisecond."""
     with (yield from made.driver.mm.mmap_lock.read()):
         yield made.driver.world.delay(100_000)
+
+
+def test_deferred_work_has_four_operations():
+    """Those that also map never did anything else (V21)."""
+    assert [op.name for op in DeferredOp] == ["NULL", "UNMAP_RANGE", "UPDATE_RANGE_NOTIFIER", "ADD_RANGE"]
 
 
 # beside a restore

@@ -1,7 +1,11 @@
 """The driver's locks: in the kernel's order, by name; who waits for one is seen on the timeline."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import svmlab
 from svmlab.errors import LockOrderError
 from svmlab.mm.locks import LockClass
 from svmlab.resources import data_path
@@ -25,6 +29,15 @@ def test_the_classes_stand_in_the_kernels_order():
         "RANGE",
         "RANGE_CHILD",
     ]
+
+
+def test_the_locks_that_tasks_take_are_five():
+    """The others have a place in the order, and no task that takes them (V20)."""
+    package = Path(svmlab.__file__).parent
+    sources = [path for path in package.rglob("*.py") if path.name != "locks.py"]
+    made = re.compile(r"(?:RwLock|Mutex)\(.*LockClass\.(\w+)")
+    found = {kind for path in sources for kind in made.findall(path.read_text(encoding="utf-8"))}
+    assert found == {"PROCESS_INFO", "MMAP", "SVMS", "MIGRATE_MUTEX", "RANGE"}
 
 
 def test_every_lock_of_a_process_and_a_range_has_a_name_of_its_own(story):

@@ -3,7 +3,7 @@
 import pytest
 
 from svmlab.svm.behaviour_table import PRESETS
-from svmlab.svm.eviction import quiesce, resume
+from svmlab.svm.queues import quiesce, resume
 from svmlab.uapi import EvictionTrigger
 
 every_preset = pytest.mark.parametrize("behaviour", PRESETS)
