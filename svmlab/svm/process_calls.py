@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from svmlab.errors import InputError
+from svmlab.errors import DriverError, InputError
 from svmlab.hardware.world import Blocking
 from svmlab.mm import access, syscalls
 from svmlab.mm.span import Span
@@ -250,6 +251,8 @@ class Calls:
     def _exit(self) -> Blocking[None]:
         """Workers first, then the memory, then the ranges, which lose their pages without a notification."""
         driver = self._driver
+        if driver.exited:
+            raise DriverError(errno.ESRCH, f"process {driver.name} has ended before")
         driver.exited = True
         for device in driver.devices:
             device.queues.clear()

@@ -177,3 +177,12 @@ def test_a_process_may_end_while_its_gpu_works(story, behaviour, xnack):
     assert work.error.name == "MEMORY_EXCEPTION"
     assert made.process.log.count("memory_exception") == 0, "nobody accessed anything"
     assert (made.process.broken_invariants(), other.broken_invariants()) == ([], [])
+
+
+def test_a_process_ends_once(story):
+    made = story()
+    made.map("a", 4, at=0x100)
+    first, second = made.process.start.exit(), made.process.start.exit()
+    made.process.run()
+    assert (first.error, second.error.name) == (None, "ESRCH")
+    assert made.error(made.process.exit).name == "ESRCH"
