@@ -70,7 +70,9 @@ class PageColumn:
 
     def view(self, page: int, last: int) -> Values:
         """The values from ``page`` to ``last``, or to the end of the block, without making storage."""
-        return next(self.blocks(page, last))[1]
+        number = page // BLOCK_PAGES
+        first = number * BLOCK_PAGES
+        return self._chunks.get(number, self._empty)[page - first : last + 1 - first]
 
     def leading(self, page: int, last: int, test: Callable[[Values], npt.NDArray[np.bool_]]) -> int:
         """How many pages from ``page`` on pass a test, up to ``last`` and the end of the block.
@@ -112,6 +114,10 @@ class PageColumn:
 
     def set(self, start: int, values: Values) -> None:
         """Set the values of ``len(values)`` pages from ``start`` on; zeros make no storage."""
+        number, at = divmod(start, BLOCK_PAGES)
+        if at + len(values) <= BLOCK_PAGES and number in self._chunks:
+            self._chunks[number][at : at + len(values)] = values
+            return
         for page, view in self.blocks(start, start + len(values) - 1):
             part = values[page - start : page - start + len(view)]
             if page // BLOCK_PAGES in self._chunks:
@@ -121,8 +127,9 @@ class PageColumn:
 
     def fill(self, start: int, last: int, value: int) -> None:
         """Set pages ``start`` to ``last`` to one value."""
-        for _, view in self.blocks(start, last, write=True):
-            view[:] = value
+        for number in range(start // BLOCK_PAGES, last // BLOCK_PAGES + 1):
+            chunk = self._chunks[number] if number in self._chunks else self._make(number)
+            chunk[max(0, start - number * BLOCK_PAGES) : last + 1 - number * BLOCK_PAGES] = value
 
     def clear(self, start: int, last: int) -> None:
         """Set pages ``start`` to ``last`` to 0; blocks that are wholly among them lose their storage."""
