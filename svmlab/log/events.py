@@ -90,7 +90,7 @@ _TABLE = (
     EventKind("map_to_gpu", "mapping", ("gpu", "npages", "vram_pages", "duration_ns"), "{gpu} maps {npages} pages of {span}"),
     EventKind("unmap_from_gpu", "mapping", ("gpu", "trigger"), "{gpu} unmaps {span}"),
     EventKind("page_fault_start", "mapping", ("gpu", "write"), "{gpu} faults on a {write:read|write} of {span}"),
-    EventKind("page_fault_end", "mapping", ("gpu", "migrated", "error"), "fault of {gpu} on {span} is served{error}"),
+    EventKind("page_fault_end", "mapping", ("gpu", "migrated", "error"), "fault of {gpu} on {span} {error:is served|fails}{error}"),
     EventKind("page_fault_dropped", "mapping", ("gpu", "write", "count"), "faults of {gpu} on {span} dropped ({count}): {text}"),
     # locks
     EventKind("lock_wait", "lock", (), "waits for {text}"),

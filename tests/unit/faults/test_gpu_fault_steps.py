@@ -322,3 +322,12 @@ def test_a_fault_on_a_block_that_is_there_already_starts_no_migration(lab):
     x.mark()
     x.fault(**options)
     assert x.told("migrate_start", "map_to_gpu") == ["map_to_gpu 0-511 gpu=0 vram_pages=512"]
+
+
+def test_the_end_of_a_fault_tells_in_words_whether_it_was_served(lab):
+    x, options = nobody_registered_it(lab)
+    x.fault(**options)
+    y, options = the_pages_change_meanwhile(lab)
+    y.fault(**options)
+    told = [str(each.p.log.events("page_fault_end")[-1]) for each in (x, y)]
+    assert [line.rpartition(f"{x.base:#x} ")[2] for line in told] == ["is served", "fails with EAGAIN"]
