@@ -12,9 +12,12 @@ from svmlab.bench.harness import PAIRS, Case, Row, measure, render
 
 __all__ = ["MODULES", "bench", "run"]
 
-MODULES = {"migration": "svmlab.bench.migration", "ranges": "svmlab.bench.ranges"}
-MODULES = {"ranges": "svmlab.bench.ranges", "faults": "svmlab.bench.faults"}
-MODULES = {"ranges": "svmlab.bench.ranges", "widgets": "svmlab.bench.widgets"}
+MODULES = {
+    "ranges": "svmlab.bench.ranges",
+    "migration": "svmlab.bench.migration",
+    "faults": "svmlab.bench.faults",
+    "widgets": "svmlab.bench.widgets",
+}
 """What can be measured; each module has ``cases()``, which yields its cases one after the other."""
 
 

@@ -1,6 +1,7 @@
 """The bench harness: pairs in turn, medians, goals, and what the command prints."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -125,3 +126,9 @@ def test_a_case_of_faults_serves_each_page_once_and_its_base_is_as_many_cycles(n
     counts = {"page_fault_end": 5, "page_fault_dropped": 0, "map_to_gpu": 5, **events}
     assert {name: process.log.count(name) for name in counts} == counts
     assert process.broken_invariants() == []
+
+
+def test_every_module_with_cases_can_be_asked_for():
+    folder = Path(command.__file__).parent
+    with_cases = {path.stem for path in folder.glob("*.py") if "\ndef cases(" in path.read_text(encoding="utf-8")}
+    assert {name.rpartition(".")[2] for name in command.MODULES.values()} == with_cases
