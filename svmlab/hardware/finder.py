@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 
 from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.machine_file import load_machine
-from svmlab.hardware.topology import import_topology
 from svmlab.resources import data_path
 
 __all__ = ["find_machine", "preset_names"]
@@ -41,9 +39,16 @@ def find_machine(name_or_path: str | os.PathLike[str], base: str | os.PathLike[s
         return load_machine(data_path("machines", f"{text}.toml"))
     path = Path(base or ".", text)
     if not text or not _exists(path):
+        from difflib import get_close_matches
+
         close = get_close_matches(text, preset_names(), 1, 0.5)
         raise InputError(f"there is no machine {text!r}", allowed=_ALLOWED, hint=close[0] if close else "")
-    return load_machine(path) if path.suffix == ".toml" else import_topology(path)
+    if path.suffix == ".toml":
+        return load_machine(path)
+    # Only here: most kernels never read a tree, and its archives would cost each of them a megabyte.
+    from svmlab.hardware.topology import import_topology
+
+    return import_topology(path)
 
 
 def _exists(path: Path) -> bool:

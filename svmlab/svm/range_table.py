@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import pairwise
 from typing import overload
 
@@ -96,6 +95,8 @@ class RangeTable(Sequence[Range]):
     def _repr_html_(self) -> str:
         if not self._ranges:
             return f"<p>{self}</p>"
+        from html import escape
+
         head = "".join(f'<th scope="col">{cell}</th>' for cell in _HEADS)
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row.values()) + "</tr>" for row in self.rows()
