@@ -15,6 +15,7 @@ from svmlab.widgets.trials import TRIALS, Outcome, Trial, run
 __all__ = ["DefectLab"]
 
 _SIDES = (POSTED, DEFAULT_PRESET)
+_READERS = ("gpu0, as posted", "CPU, as posted", "gpu0, as meant", "CPU, as meant")
 
 
 class DefectLab(Lab):
@@ -56,14 +57,9 @@ class DefectLab(Lab):
 
     def summary(self) -> Scene:
         """A row for each defect: how many pages each reader gets wrong on either side."""
-        columns = (
-            "stands for",
-            "slot",
-            "what happens",
-            *(f"{who}, {side}" for side in _SIDES for who in ("gpu0", "CPU")),
-        )
+        columns = ("stands for", "slot", *_READERS)
         lines = [self._line(trial) for trial in TRIALS]
-        title = "Pages that hold something else than the program wrote, of 8"
+        title = "How many of 8 pages read wrong"
         return Scene("summary", title, (Table(columns, tuple(lines), kind="summary"),))
 
     def notes(self) -> Iterable[str]:
@@ -73,7 +69,7 @@ class DefectLab(Lab):
     def _line(self, trial: Trial) -> Row:
         counts = [count for side in _SIDES for count in self._wrong(trial, side)]
         cells = (Cell(str(count), "trouble" if count else "") for count in counts)
-        return Row((Cell(_defects(trial)), Cell(trial.slot), Cell(trial.title), *cells))
+        return Row((Cell(_defects(trial)), Cell(trial.slot), *cells))
 
     def _bytes(self, trial: Trial) -> Scene:
         """What each page must hold and what each reader finds in it, on both sides."""
@@ -83,7 +79,7 @@ class DefectLab(Lab):
             Row((Cell(str(page)), Cell(str(wanted)), *(_found(reader[page], wanted) for reader in found)))
             for page, wanted in enumerate(trial.wanted)
         ]
-        columns = ("page", "must hold", "gpu0, as posted", "CPU, as posted", "gpu0, as meant", "CPU, as meant")
+        columns = ("page", "must hold", *_READERS)
         return Scene(
             "bytes", f"What gpu0 and the CPU read, {trial.slot}", (Table(columns, tuple(lines), kind="bytes"),)
         )

@@ -59,7 +59,7 @@ class FaultStepper(Stepper):
         lines = [row for name, run in runs.items() for row in rows(name, run, numbers=(0, *run.ends.values()))]
         columns = ("preferred", "table of", "before", *next(iter(runs.values())).ends)
         stay = [name for name, run in runs.items() if not run.first("migrate_end")]
-        title = f"A fault of gpu0 moves a block, unless the preferred location is {' or '.join(stay)}"
+        title = f"A fault of gpu0 moves a block, unless {' or '.join(stay)} is preferred"
         return Scene("summary", title, (Table(columns, tuple(lines), kind="summary"),))
 
     def _recordings(self) -> Mapping[str, Recording]:

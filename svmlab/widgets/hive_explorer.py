@@ -61,7 +61,7 @@ class HiveExplorer(Lab):
         """A row for each machine and each kind of neighbour of gpu0 that it has."""
         lines = [self._line(machine, other) for name in _MACHINES for machine, other in _neighbours(name)]
         columns = ("machine", "prefetch to", "access", "seen from gpu0", "goes to", "because")
-        title = "Within a hive a prefetch goes where it is asked to go, beyond it to RAM"
+        title = "A prefetch counts within the hive of the accessor"
         return Scene("summary", title, (Table(columns, tuple(lines), kind="summary"),))
 
     def notes(self) -> Iterable[str]:

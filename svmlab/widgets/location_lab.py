@@ -107,7 +107,7 @@ class LocationLab(Lab):
         """A row for each prefetch location and accessors, with xnack as it is at the start."""
         lines = [self._line(name, place, gpus) for name, place in self._places.items() for gpus in self._few()]
         columns = ("prefetch to", "access", "rule that decides", "CPU table", "gpu0 table", "gpu0's touch")
-        title = "The prefetch location counts only as far as every accessor reaches it"
+        title = "A prefetch counts as far as every accessor reaches"
         return Scene("summary", title, (Table(columns, tuple(lines), kind="summary"),))
 
     def _few(self) -> list[str]:

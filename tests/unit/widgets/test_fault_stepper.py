@@ -53,4 +53,4 @@ def test_stepping_back_shows_what_was_shown_before(stepper, start):
 
 
 def test_the_twin_says_that_only_ram_keeps_the_pages(stepper):
-    assert stepper.summary().title == "A fault of gpu0 moves a block, unless the preferred location is RAM"
+    assert stepper.summary().title == "A fault of gpu0 moves a block, unless RAM is preferred"
