@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from svmlab.mm.span import Span as Span
     from svmlab.svm.behaviour import Behaviour as Behaviour
     from svmlab.svm.process import Process as Process
+    from svmlab.trace.compare import compare as compare
     from svmlab.trace.why import why as why
     from svmlab.views import counters as counters
     from svmlab.views import decision_path as decision_path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from svmlab.views import timeline as timeline
     from svmlab.views import topology as topology
     from svmlab.views import translation as translation
+    from svmlab.views import two_runs as two_runs
     from svmlab.views import vram_map as vram_map
 
 TABLE: dict[str, tuple[str, str]] = {
@@ -40,6 +42,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "show": ("svmlab.views", "draw a view and print its text twin"),
     "describe": ("svmlab.views", "a view in one to three sentences"),
     "timeline": ("svmlab.views", "view: what happened when"),
+    "two_runs": ("svmlab.views", "view: two runs on one axis, and where they part"),
     "pagemap": ("svmlab.views", "view: where pages are and who maps them"),
     "steps": ("svmlab.views", "view: the numbered steps of a mechanism, the current one lit"),
     "pagemap_over_time": ("svmlab.views", "view: how pages moved from moment to moment"),
@@ -52,6 +55,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "decision_path": ("svmlab.views", "view: the rules of p.why(a), which one fired and why not the others"),
     "translation": ("svmlab.views", "view: what every page table makes of one address"),
     "why": ("svmlab.trace.why", "the chain of causes of an event"),
+    "compare": ("svmlab.trace.compare", "the first event in which two runs differ"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),
     "InputError": ("svmlab.errors", "input that cannot be used"),

@@ -198,10 +198,13 @@ def behaviours(*, diff: tuple[str, str] | None, as_json: bool, into: Path | None
 @click.option("--xnack", type=click.Choice(["on", "off"]), help="Whether GPUs take page faults.")
 @click.option("--machine", "machine_name", help="A machine, over what the file says.")
 @click.option("--seed", type=click.IntRange(min=0), help="The seed, over what the file says.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw the timeline.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw the run.")
+@click.option("--view", "view_name", default="timeline", show_default=True, help="What --plot draws.")
 @click.option("--trace", type=click.Path(path_type=Path), metavar="OUT.json", help="Write the log (Chrome JSON).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def run(files: tuple[Path, ...], *, plot: Path | None, trace: Path | None, as_json: bool, **head: Any) -> None:
+def run(
+    files: tuple[Path, ...], *, plot: Path | None, view_name: str, trace: Path | None, as_json: bool, **head: Any
+) -> None:
     """Run scenarios and check what they expect.
 
     Exit code 0: every expectation held; 1: some did not; 2: a file cannot be used.
@@ -211,6 +214,7 @@ def run(files: tuple[Path, ...], *, plot: Path | None, trace: Path | None, as_js
     from svmlab.scenario.runner import run as execute
 
     _check_outputs(files, plot, trace)
+    _check_view(view_name)
     overrides = Overrides(head["machine_name"], head["xnack"], head["behaviour"], head["seed"])
     scenarios = [load_scenario(path, overrides) for path in files]
     results = []
@@ -218,7 +222,7 @@ def run(files: tuple[Path, ...], *, plot: Path | None, trace: Path | None, as_js
         results.append(execute(scenario))
         _tell_run(scenario, results[-1], as_json=as_json, brief=len(files) > 1)
     for result in results:
-        _write_outputs(result, plot, trace, quiet=as_json)
+        _write_outputs(result, (plot, view_name), trace, quiet=as_json)
     failed = sum(not result.ok for result in results)
     if len(results) > 1 and not as_json:
         click.echo(f"{len(results) - failed} passed, {failed} failed")
@@ -254,18 +258,58 @@ def _tell_run(scenario: Any, result: Any, *, as_json: bool, brief: bool) -> None
         click.echo(f"{render(result)}\n\n{describe(timeline(result.process))}")
 
 
-def _write_outputs(result: Any, plot: Path | None, trace: Path | None, *, quiet: bool) -> None:
-    from svmlab.trace.chrome import write_chrome
-    from svmlab.views import save, timeline
+def _check_view(name: str) -> None:
+    from svmlab.views import VIEWS
 
+    if name not in VIEWS:
+        raise InputError(f"a view {name!r}", allowed=", ".join(VIEWS))
+
+
+def _write_outputs(result: Any, picture: tuple[Path | None, str], trace: Path | None, *, quiet: bool) -> None:
+    from svmlab.trace.chrome import write_chrome
+    from svmlab.views import save, view
+
+    plot, name = picture
     if plot is not None:
-        save(timeline(result.process), plot)
+        save(view(name, result.process), plot)
     if trace is not None:
         write_chrome(result.process.log, trace)
     if not quiet:
-        for path, what in ((plot, "timeline"), (trace, "trace")):
+        for path, what in ((plot, name), (trace, "trace")):
             if path is not None:
                 click.echo(f"the {what} is in {path}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--behaviour", "behaviours", multiple=True, help="A preset: of both runs if given twice, else the second."
+)
+@click.option("--xnack", "modes", multiple=True, type=click.Choice(["on", "off"]), help="As --behaviour.")
+@click.option("--machine", "machines", multiple=True, help="As --behaviour.")
+@click.option("--times", is_flag=True, help="Times and durations count too.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw both on one axis.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def compare(files: tuple[Path, ...], *, times: bool, plot: Path | None, as_json: bool, **over: Any) -> None:
+    """Run two scenarios, or one in two ways, and tell the first event in which they differ and what is behind it.
+
+    Exit code 0: no event differs; 1: one does; 2: a file cannot be used.
+    """
+    import json
+
+    from svmlab.scenario.runner import load_scenario
+    from svmlab.scenario.two_runs import pairs_of, run_both
+    from svmlab.views import save, two_runs
+
+    _check_outputs((), plot, None)
+    pairs = pairs_of(files, machine=over["machines"], xnack=over["modes"], behaviour=over["behaviours"])
+    first, second = (load_scenario(path, overrides) for path, overrides in pairs)
+    made = run_both(first, second, times=times)
+    click.echo(json.dumps(made.as_dict(), indent=2) if as_json else str(made))
+    if plot is not None:
+        save(two_runs(made.first.process, made.second.process, names=made.names), plot)
+    if not made.found.equal:
+        click.get_current_context().exit(1)
 
 
 main.add_command(bench)

@@ -18,6 +18,10 @@ MODULES = {
     "faults": "svmlab.bench.faults",
     "widgets": "svmlab.bench.widgets",
 }
+MODULES = {"migration": "svmlab.bench.migration", "ranges": "svmlab.bench.ranges"}
+MODULES = {"ranges": "svmlab.bench.ranges", "faults": "svmlab.bench.faults"}
+MODULES = {"ranges": "svmlab.bench.ranges", "widgets": "svmlab.bench.widgets"}
+MODULES = {"ranges": "svmlab.bench.ranges", "views": "svmlab.bench.views"}
 """What can be measured; each module has ``cases()``, which yields its cases one after the other."""
 
 

@@ -18,9 +18,11 @@ from svmlab.scenario.values import same_error
 from svmlab.units import SEC
 
 if TYPE_CHECKING:
+    from svmlab.svm.behaviour import Behaviour
     from svmlab.svm.handle import Handle
+    from svmlab.svm.process import Process
 
-__all__ = ["Watch", "load_scenario", "run"]
+__all__ = ["Watch", "load_scenario", "process_of", "run"]
 
 Watch = Callable[[StepResult], None]
 """Told of each step when it is judged."""
@@ -39,30 +41,45 @@ def load_scenario(path: str | PathLike[str], overrides: Overrides | None = None)
     return load(path, overrides, known=ACTIONS)
 
 
-def run(scenario: Scenario, watch: Watch | None = None) -> Result:
-    """Run a scenario to its end, whatever fails on the way.
+def process_of(scenario: Scenario, behaviour: Behaviour | None = None) -> Process:
+    """Make the process ``main`` of a scenario, on its machine, before its first step.
 
     Args:
-        scenario: what to run.
-        watch: told of each step as soon as it is judged.
+        scenario: whose.
+        behaviour: over what its head says.
 
     Raises:
-        InputError: the machine cannot be set up as the head says, or a step needs more memory than this computer has.
+        InputError: the machine cannot be set up as the head says.
     """
     from svmlab.svm.process import Process
 
     head = scenario.head
     try:
-        process = Process(
+        return Process(
             scenario.machine,
             xnack=head.xnack == "on",
-            behaviour=head.behaviour,
+            behaviour=behaviour or head.behaviour,
             payload=head.payload,
             seed=head.seed,
             name="main",
         )
     except InputError as error:
         raise Place(scenario.file).refuse("", error) from None
+
+
+def run(scenario: Scenario, watch: Watch | None = None, *, process: Process | None = None) -> Result:
+    """Run a scenario to its end, whatever fails on the way.
+
+    Args:
+        scenario: what to run.
+        watch: told of each step as soon as it is judged.
+        process: a fresh one of ``process_of``; default: as the head says.
+
+    Raises:
+        InputError: the machine cannot be set up as the head says, or a step needs more memory than this computer has.
+    """
+    process = process or process_of(scenario)
+    head = scenario.head
     runner = _Runner(Session(scenario, process), Result(head.title, process), watch or (lambda _: None))
     try:
         return runner.run(scenario.steps)

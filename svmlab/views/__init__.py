@@ -3,6 +3,8 @@
 Importing this loads numpy only; ``show`` and ``save`` load matplotlib when a figure is wanted.
 """
 
+from svmlab.views.catalogue import VIEWS, view
+from svmlab.views.compare import two_runs
 from svmlab.views.counters import counters
 from svmlab.views.decision import decision_path
 from svmlab.views.describe import alt_text, describe, table
@@ -23,6 +25,7 @@ from svmlab.views.vram_map import vram_map
 from svmlab.views.vram_state import VramState, vram_state
 
 __all__ = [
+    "VIEWS",
     "Axis",
     "Bar",
     "Cell",
@@ -58,4 +61,6 @@ __all__ = [
     "vram_map",
     "vram_state",
     "translation",
+    "two_runs",
+    "view",
 ]

@@ -17,11 +17,15 @@ from svmlab.views.tell_timeline import tell_timeline
 from svmlab.views.tell_topology import tell_topology
 from svmlab.views.tell_vram import tell_vram_map
 from svmlab.views.translation import tell_translation
+from svmlab.views.tell_timeline import tell_run, tell_timeline
+from svmlab.views.tell_topology import tell_topology
+from svmlab.views.tell_vram import tell_vram_map
 
 __all__ = ["alt_text", "describe", "table"]
 
 _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "timeline": tell_timeline,
+    "run": tell_run,
     "page map": tell_page_map,
     "page map over time": tell_page_map_over_time,
     "decision": tell_decision,

@@ -54,7 +54,7 @@ def draw(scene: Scene, *, width_px: float = 700) -> Figure:
     Returns:
         A new figure outside of pyplot, so nothing needs to be closed; it is drawn the same whatever rcParams say.
     """
-    return _draw(lay_out(scene, width_px), _DPI)
+    return _draw(lay_out(scene, width_px, tips=False), _DPI)
 
 
 def png(scene: Scene, *, width_px: float = 700) -> bytes:
@@ -64,7 +64,7 @@ def png(scene: Scene, *, width_px: float = 700) -> bytes:
         scene: what to draw.
         width_px: the width it is meant to be shown at, in CSS pixels.
     """
-    sheet = lay_out(scene, width_px)
+    sheet = lay_out(scene, width_px, tips=False)
     canvas: Any = _draw(sheet, _DPI * _SHARPNESS).canvas
     with mpl.rc_context(_STYLE):
         canvas.draw()

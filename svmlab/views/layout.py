@@ -19,17 +19,18 @@ _LEFT = 0.45
 """The part of the paper's width that panels have which stand aside."""
 
 
-def lay_out(scene: Scene, width_px: float = 700) -> Drawing:
+def lay_out(scene: Scene, width_px: float = 700, *, tips: bool = True) -> Drawing:
     """Lay out a scene.
 
     Args:
         scene: what to draw.
         width_px: width of the paper in pixels; its height follows.
+        tips: whether boxes carry what hovering over them tells.
 
     Returns:
         Shapes in pixels from the upper left corner.
     """
-    sheet = Drawing(width_px)
+    sheet = Drawing(width_px, tips=tips)
     if scene.title:
         title = shorten(scene.title, (width_px - 2 * MARGIN) / 1.4)
         sheet.words.append(Word(MARGIN, sheet.take(ROW + 6) + TITLE_PX, title, INK, TITLE_PX, bold=True))
@@ -46,7 +47,8 @@ def lay_out(scene: Scene, width_px: float = 700) -> Drawing:
 
 def _lay_columns(sheet: Drawing, left: tuple[Panel, ...], right: tuple[Panel, ...], *, names_px: float) -> None:
     """Lay out panels beside each other; the margin between the columns is that of the paper."""
-    one, other = Drawing(sheet.width * _LEFT, 0), Drawing(sheet.width * (1 - _LEFT) + MARGIN, 0)
+    widths = (sheet.width * _LEFT, sheet.width * (1 - _LEFT) + MARGIN)
+    one, other = (Drawing(width_px, 0, tips=sheet.tips) for width_px in widths)
     _lay_column(one, left, min(names_px, one.width / 3))
     _lay_column(other, right, min(names_px, other.width / 3))
     top = sheet.take(max(one.height, other.height))
@@ -55,20 +57,27 @@ def _lay_columns(sheet: Drawing, left: tuple[Panel, ...], right: tuple[Panel, ..
 
 
 def _lay_column(sheet: Drawing, panels: tuple[Panel, ...], names_px: float) -> None:
+    key: list[str] = []
     for panel in panels:
-        _lay_panel(sheet, panel, names_px)
+        key = _lay_panel(sheet, panel, names_px, key)
+    _lay_key(sheet, key)
 
 
-def _lay_panel(sheet: Drawing, panel: Panel, names_px: float) -> None:
+def _lay_panel(sheet: Drawing, panel: Panel, names_px: float, key: list[str]) -> list[str]:
+    """Lay out a panel; charts in a row share one key below the last of them, which is handed on until then."""
+    if not isinstance(panel, Chart):
+        _lay_key(sheet, key)
+        key = []
     if panel.title:
         sheet.write((MARGIN, sheet.take(ROW + 2) + ROW / 2), shorten(panel.title, sheet.width / 1.3), bold=True)
     if isinstance(panel, Chart):
-        _lay_key(sheet, lay_chart(sheet, panel, names_px))
+        key = list(dict.fromkeys(key + lay_chart(sheet, panel, names_px)))
     elif isinstance(panel, Diagram):
         lay_diagram(sheet, panel)
     else:
         lay_table(sheet, panel)
     sheet.take(4)
+    return key
 
 
 def _lay_key(sheet: Drawing, key: list[str]) -> None:

@@ -12,7 +12,7 @@ from svmlab.views.ruler import Ruler
 from svmlab.views.scene import Bar, Chart, Mark
 from svmlab.views.sheet import MARGIN, ROW, Box, Drawing, Line, Word
 from svmlab.views.source import about
-from svmlab.views.style import INK, PAPER, look, mix
+from svmlab.views.style import GLYPHS, INK, PAPER, look, mix
 
 __all__ = ["lay_chart", "lay_glyph", "names_width"]
 
@@ -42,11 +42,12 @@ def lay_chart(sheet: Drawing, chart: Chart, names_px: float) -> list[str]:
     """
     ruler = Ruler(chart.axis, MARGIN + names_px + 3 * PAD, sheet.width - 2 * MARGIN)
     strips = place(chart, ruler)
-    top = sheet.take(ROW if any(not mark.lane for mark in chart.marks) else 0)
+    flags = ROW if any(not mark.lane for mark in chart.marks) else 0
+    top = sheet.take(flags)
     for number, strip in enumerate(strips):
         strip.top = sheet.take(strip.height + _LANE_GAP)
         _lay_strip(sheet, strip, ruler, shaded=number % 2 == 0)
-    _lay_breaks(sheet, ruler, top)
+    _lay_breaks(sheet, ruler, top + flags)
     _lay_lines_through(sheet, chart, ruler, top)
     _lay_axis(sheet, ruler)
     return _key(strips)
@@ -54,9 +55,9 @@ def lay_chart(sheet: Drawing, chart: Chart, names_px: float) -> list[str]:
 
 def lay_glyph(sheet: Drawing, at: tuple[float, float], *, style: str) -> None:
     """Draw a mark around a point."""
-    x, y = at
-    corners = ((x, y - GLYPH), (x + GLYPH, y), (x, y + GLYPH), (x - GLYPH, y), (x, y - GLYPH))
-    sheet.lines.append(Line(corners, INK, fill=look(style).fill))
+    shown = look(style)
+    corners = [(at[0] + right * GLYPH, at[1] + down * GLYPH) for right, down in GLYPHS[shown.glyph]]
+    sheet.lines.append(Line((*corners, corners[0]), INK, fill=shown.fill))
 
 
 def _lay_strip(sheet: Drawing, strip: Strip, ruler: Ruler, *, shaded: bool) -> None:
@@ -73,7 +74,7 @@ def _lay_strip(sheet: Drawing, strip: Strip, ruler: Ruler, *, shaded: bool) -> N
 
 def _lay_bar(sheet: Drawing, strip: Strip, placed: Placed, unit: str) -> None:
     top = strip.middle(placed.row) - ROW / 2 + _INSET
-    tip = _tip(placed.item, unit) if isinstance(placed.item, Bar) else ""
+    tip = _tip(placed.item, unit) if sheet.tips and isinstance(placed.item, Bar) else ""
     sheet.boxes.append(Box(placed.left, top, placed.right - placed.left, ROW - 2 * _INSET, placed.item.style, tip))
 
 

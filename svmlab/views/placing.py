@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 
 from svmlab.views.lettering import fits, width
 from svmlab.views.room import Room
@@ -24,6 +25,8 @@ GLYPH = 5.5
 _NARROWEST = 2.0
 _CROWD = 40
 """A lane with more bars and marks than this gets words only inside its bars."""
+_CLEAR = 3.0
+"""How far words keep from torn edges and from a line through all lanes."""
 _ASIDE = 12.0
 """How far a hanging word may be from below its bar."""
 
@@ -102,8 +105,11 @@ def place(chart: Chart, ruler: Ruler) -> list[Strip]:
         One strip for each lane, not yet placed in height.
     """
     strips = _strips(chart, ruler)
+    lines = ruler.at([mark.at for mark in chart.marks if not mark.lane]).tolist()
+    upright = [*ruler.breaks(), *((at, at) for at in lines)]
+    in_the_way = [(left - _CLEAR, right + _CLEAR) for left, right in upright]
     for strip in strips:
-        _place_words(strip, ruler)
+        _place_words(strip, ruler, in_the_way)
     return strips
 
 
@@ -118,32 +124,40 @@ def _strips(chart: Chart, ruler: Ruler) -> list[Strip]:
         bars[bar.lane].append(Placed(bar, left, end, (left + end) / 2, bar.depth, texts))
     for mark, at in zip(chart.marks, ruler.at([mark.at for mark in chart.marks]).tolist(), strict=True):
         marks[mark.lane].append(Placed(mark, at - GLYPH, at + GLYPH, at, 0, (mark.label,)))
-    return [
-        Strip(lane, bars[lane.name], marks[lane.name], 1 + max((bar.row for bar in bars[lane.name]), default=0))
-        for lane in chart.lanes
-    ]
+    return [_strip(lane, bars[lane.name], marks[lane.name]) for lane in chart.lanes]
 
 
-def _place_words(strip: Strip, ruler: Ruler) -> None:
-    breaks = ruler.breaks()
+def _strip(lane: Lane, bars: list[Placed], marks: list[Placed]) -> Strip:
+    """A lane; marks that would cover its bars get the first row for themselves."""
+    free = Room(-inf, inf, [(bar.left, bar.right) for bar in bars if bar.row == 0])
+    if not all(free.free(mark.left, mark.right) for mark in marks):
+        for bar in bars:
+            bar.row += 1
+    return Strip(lane, bars, marks, 1 + max((bar.row for bar in bars), default=0))
+
+
+def _place_words(strip: Strip, ruler: Ruler, in_the_way: list[tuple[float, float]]) -> None:
     written = [Room(ruler.left, ruler.right, []) for _ in range(strip.rows)]
+    whole = Room(ruler.left, ruler.right, in_the_way)
     for placed in strip.bars:
-        _place_inside(placed, breaks, written[placed.row])
+        _place_inside(placed, whole, written[placed.row])
     items = list(strip.items())
     if len(items) > _CROWD:
         return
-    taken = [[(item.left, item.right) for item in items if item.row == row] + breaks for row in range(strip.rows)]
+    taken = [[(item.left, item.right) for item in items if item.row == row] + in_the_way for row in range(strip.rows)]
     strip.rooms = [Room(ruler.left, ruler.right, pieces) for pieces in taken]
     for item in items:
         _place_beside(item, strip.rooms[item.row])
     if len(items) > 1:
-        _place_below(strip, Room(ruler.left, ruler.right, breaks))
+        _place_below(strip, Room(ruler.left, ruler.right, in_the_way))
     for item in items:
         _place_beside(item, strip.rooms[item.row], left=True)
 
 
-def _place_inside(placed: Placed, breaks: list[tuple[float, float]], written: Room) -> None:
-    left, right = _widest_piece(placed, breaks)
+def _place_inside(placed: Placed, free: Room, written: Room) -> None:
+    if placed.right - placed.left <= 3 * PAD:
+        return
+    left, right = free.widest(placed.left, placed.right)
     placed.middle = (left + right) / 2
     room = right - left - 2 * PAD
     text = next((text for text in placed.texts if text and fits(text, room)), "") if room > PAD else ""
@@ -151,12 +165,6 @@ def _place_inside(placed: Placed, breaks: list[tuple[float, float]], written: Ro
     # A scene whose bars overlap in one row is no reason to write over what is written.
     if text and written.claim(at, at + width(text)):
         placed.say(text, at, where="inside")
-
-
-def _widest_piece(placed: Placed, breaks: list[tuple[float, float]]) -> tuple[float, float]:
-    crossing = [edge for piece in breaks if placed.left < piece[1] and piece[0] < placed.right for edge in piece]
-    edges = [placed.left, *crossing, placed.right]
-    return max(zip(edges[::2], edges[1::2], strict=True), key=lambda piece: piece[1] - piece[0])
 
 
 def _place_beside(item: Placed, room: Room, *, left: bool = False) -> None:

@@ -106,7 +106,9 @@ def _telling(machine: Machine, here: Situation | None) -> list[int]:
     others = [gpu.index for gpu in machine.gpus[1:]]
     near = [other for other in others if machine.near(0, other)]
     far = [other for other in others if not machine.near(0, other)]
-    about = [] if here is None else [*gpus_of(here.access | here.in_place), *_asked(here)]
+    accessors = [] if here is None else list(gpus_of(here.access | here.in_place))
+    # With xnack on every GPU may have access: then it is not about any of them.
+    about = (accessors if len(accessors) <= _MOST else []) + ([] if here is None else _asked(here))
     return sorted(list(dict.fromkeys([*about, 0, *near[:1], *far[:1]]))[:_MOST])
 
 

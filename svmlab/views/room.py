@@ -30,6 +30,14 @@ class Room:
         before = self._taken[at - 1][1] if at else float("-inf")
         return self.left <= start and end <= self.right and before <= start
 
+    def widest(self, start: float, end: float) -> tuple[float, float]:
+        """The widest free piece between two pixels; of no width where there is none."""
+        first = max(bisect_right(self._taken, (start, float("-inf"))) - 1, 0)
+        last = bisect_right(self._taken, (end, float("-inf")))
+        edges = [start, *(edge for piece in self._taken[first:last] for edge in piece), end]
+        pieces = [(max(a, start), min(b, end)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        return max(pieces, key=lambda piece: piece[1] - piece[0])
+
     def claim(self, start: float, end: float) -> bool:
         """Take a piece if it is free, and tell whether it was."""
         free = self.free(start, end)

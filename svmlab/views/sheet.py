@@ -63,10 +63,12 @@ class Drawing:
     Attributes:
         width: of the sheet.
         height: how far down it is filled; layout moves it as it goes.
+        tips: whether its boxes carry tips.
     """
 
     width: float
     height: float = MARGIN
+    tips: bool = True
     ground: list[Box] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
     plates: list[Box] = field(default_factory=list)
@@ -75,7 +77,8 @@ class Drawing:
 
     def write(self, at: tuple[float, float], text: str, *, ink: str = INK, bold: bool = False) -> None:
         """Write a line of body text from a point on; the point is at half its height."""
-        self.words.append(Word(at[0], at[1] + _BASELINE * BODY_PX, text, ink, BODY_PX, bold))
+        if text:
+            self.words.append(Word(at[0], at[1] + _BASELINE * BODY_PX, text, ink, BODY_PX, bold))
 
     def write_around(self, at: tuple[float, float], text: str) -> None:
         """Write a line of body text around a point."""

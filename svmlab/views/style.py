@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 __all__ = [
+    "GLYPHS",
     "HATCHES",
     "INK",
     "KINDS",
@@ -27,6 +28,14 @@ __all__ = [
 INK, PAPER = "#000000", "#ffffff"
 HATCHES = ("", "/", "\\", "x", "-", "|", "+", "o", ".", "*", "xx")
 """The hatches that every renderer knows."""
+GLYPHS = {
+    "diamond": ((0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)),
+    "down": ((-1.0, -0.8), (1.0, -0.8), (0.0, 1.0)),
+    "up": ((0.0, -1.0), (1.0, 0.8), (-1.0, 0.8)),
+    "square": ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),
+    "round": ((-0.4, -0.9), (0.4, -0.9), (0.9, -0.4), (0.9, 0.4), (0.4, 0.9), (-0.4, 0.9), (-0.9, 0.4), (-0.9, -0.4)),
+}
+"""Shapes of marks: their corners around the middle, in halves of a mark's width."""
 _HATCH_STRENGTH = 0.3
 _LOCATION = re.compile(r"gpu(\d+)")
 
@@ -41,6 +50,7 @@ class Look:
         hatch: one of ``HATCHES``.
         letter: the letter of a location.
         dashed: whether its outline is dashed: somebody waits, nothing is done.
+        glyph: the shape of a mark, one of ``GLYPHS``.
     """
 
     name: str
@@ -48,6 +58,7 @@ class Look:
     hatch: str = ""
     letter: str = ""
     dashed: bool = False
+    glyph: str = "diamond"
 
     @property
     def ink(self) -> str:
@@ -88,19 +99,20 @@ KINDS = {
     "work": Look("GPU work", "#2b7bba", "|"),
     "fault": Look("GPU fault", "#c51b7d", "+"),
     "lock": Look("waits for a lock", "#fee391", "o", dashed=True),
-    "access": Look("CPU access", "#2b7bba"),
-    "cpu fault": Look("CPU fault", "#c51b7d"),
-    "notice": Look("notifier", "#8c2d04"),
-    "unmap": Look("unmap", "#542788"),
-    "trouble": Look("trouble", "#fee391", "x"),
+    "access": Look("CPU access", "#2b7bba", ".", glyph="down"),
+    "cpu fault": Look("CPU fault", "#c51b7d", "o", glyph="diamond"),
+    "notice": Look("notifier", "#8c2d04", "-", glyph="round"),
+    "unmap": Look("unmap", "#542788", "*", glyph="square"),
+    "trouble": Look("trouble", "#fee391", "x", glyph="up"),
     "now": Look("now", "#3d3d3d"),
     "here": Look("looked at", "#3d3d3d"),
+    "difference": Look("first difference", "#000000"),
     "free": Look("free", "#ffffff"),
     "empty": Look("held, but no page in it", "#c9c9c9", "*"),
     "reserved": Look("reserved", "#3d3d3d"),
     "small": Look("small pieces", "#e4e4e4", "xx"),
 }
-"""Looks of what happens on a timeline; those from access to here are mostly marks, the last ones are VRAM's."""
+"""Looks of what happens on a timeline; those from access to difference are mostly marks, the last ones are VRAM's."""
 
 WIRES = {
     "xgmi": Look("xGMI", "#542788"),

@@ -10,7 +10,7 @@ from svmlab.views.scene import Bar, Chart, Mark
 from svmlab.views.source import place_name, plural
 from svmlab.views.tell import listed
 
-__all__ = ["mover", "tell_timeline"]
+__all__ = ["mover", "tell_run", "tell_timeline"]
 
 
 _FAULTS = {"cpu fault": "CPU fault", "fault": "GPU fault"}
@@ -20,6 +20,14 @@ _FAULTS = {"cpu fault": "CPU fault", "fault": "GPU fault"}
 def tell_timeline(chart: Chart, _title: str) -> list[str]:
     """Tell a timeline in up to three sentences."""
     return [sentence for sentence in (_moves(chart), _stops(chart), _troubles(chart)) if sentence]
+
+
+def tell_run(chart: Chart, title: str) -> list[str]:
+    """Tell one of two runs in up to three sentences: what moved, what stood still, where it parts."""
+    first, *others = [sentence for sentence in (_moves(chart), _stops(chart)) if sentence]
+    parts = [mark for mark in chart.marks if mark.style == "difference"]
+    ends = [f"It parts at {format_time(mark.at)}: {mark.note}." for mark in parts] or ["It does not part."]
+    return [f"{title}: {first}", *others, *ends]
 
 
 def _moves(chart: Chart) -> str:

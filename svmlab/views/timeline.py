@@ -16,7 +16,7 @@ from svmlab.views.track import Track
 from svmlab.views.track_gpu import copy_engines, mapping, queues
 from svmlab.views.track_kernel import application, driver, notifier, restore
 
-__all__ = ["timeline"]
+__all__ = ["time_axis", "timeline"]
 
 _TRACKS = (application, driver, notifier, queues, copy_engines, restore, mapping)
 """From the cause to the effect, as a reader's eye goes down."""
@@ -46,7 +46,7 @@ def timeline(thing: Any, *, since: int = 0, until: int | None = None, zoom: tupl
     bars = tuple(chain.from_iterable(_stacked(track) for track in tracks))
     marks = tuple(replace(mark, lane=track.name) for track in tracks for mark in track.marks)
     lanes = tuple(Lane(track.name) for track in tracks)
-    return Scene("timeline", _title(bars), (Chart(_axis(bars, marks, zoom), lanes, bars, marks, kind="timeline"),))
+    return Scene("timeline", _title(bars), (Chart(time_axis(bars, marks, zoom), lanes, bars, marks, kind="timeline"),))
 
 
 def _stacked(track: Track) -> Iterable[Bar]:
@@ -65,7 +65,13 @@ def _free_row(ends: list[int], bar: Bar) -> int:
     return row
 
 
-def _axis(bars: tuple[Bar, ...], marks: tuple[Mark, ...], zoom: tuple[int, int] | None) -> Axis:
+def time_axis(bars: tuple[Bar, ...], marks: tuple[Mark, ...], zoom: tuple[int, int] | None = None) -> Axis:
+    """The axis of some bars and marks, with the long waits among them cut out.
+
+    Args:
+        bars, marks: what it must hold; times in ns.
+        zoom: further times it must hold.
+    """
     moments = {edge for bar in bars for edge in (bar.start, bar.end)} | {mark.at for mark in marks} | set(zoom or ())
     start, end = min(moments, default=0), max(moments, default=0)
     work = [(bar.start, bar.end) for bar in bars if bar.style in _WORK]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from svmlab.bench import command, faults, ranges
+from svmlab.bench import command, faults, ranges, views
 from svmlab.bench.harness import Case, measure, render
 
 
@@ -87,6 +87,18 @@ def test_the_lookup_case_finds_what_its_base_finds(small):
     assert (lookup.goal, lookup.calls) == (1.5, ranges.LOOKUPS)
     row = measure(lookup, pairs=1)
     assert row["ratio"] > 0
+
+
+def test_the_cases_of_the_views_draw_what_they_say_against_their_goals():
+    slider, figure, reduction = views.cases(bars=20, many_bars=60, pages=5_000)
+    assert [case.goal for case in (slider, figure, reduction)] == [0.25, 2.0, 3.0]
+    assert slider.subject().count("<rect ") >= 20
+    assert slider.baseline().startswith(b"\x89PNG")
+    figure.subject()
+    figure.baseline()
+    (chart,) = reduction.subject().charts
+    assert sum(bar.end - bar.start for bar in chart.bars) == 5_000
+    assert reduction.baseline() == 2
 
 
 def test_the_command_prints_rows_as_a_table_or_as_json_and_fails_on_a_missed_goal(monkeypatch):

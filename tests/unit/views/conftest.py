@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,11 +14,15 @@ import numpy as np
 import pytest
 
 from svmlab.log import Log, Task
+from svmlab.resources import data_path
+from svmlab.scenario.format import Overrides
 from svmlab.scenario.runner import load_scenario, run
 from svmlab.svm.decision import Considered, Decision
 from svmlab.svm.process import Process
 from svmlab.uapi import MigrateTrigger, NotifierEvent, UnmapTrigger
 from svmlab.units import USEC
+from svmlab.views.catalogue import VIEWS
+from svmlab.views.compare import two_runs
 from svmlab.views.decision import decision_path
 from svmlab.views.pagemap import pagemap_of
 from svmlab.views.scene import Scene, stack
@@ -238,8 +243,10 @@ LOGS: dict[str, Callable[[], Scribe]] = {
     "empty": Scribe,
 }
 
+SCENARIOS = {"first-migration": None, "first-gpu-fault": 5, "stop-and-go": None}
+"""Shipped scenarios that every view must picture, and after how many steps: None for all of them."""
+
 GOLDEN = Path(__file__).parent / "golden"
-SCENARIOS = Path(__file__).resolve().parents[3] / "data" / "scenarios"
 
 
 @pytest.fixture
@@ -258,7 +265,46 @@ def scenes() -> dict[str, Scene]:
 def runs() -> dict[str, Process]:
     """Processes at the end of three scenarios that are shipped; they are looked at and never go on."""
     names = ("first-migration", "there-and-back", "first-gpu-fault")
-    return {name: run(load_scenario(SCENARIOS / f"{name}.toml")).process for name in names}
+    return {name: run(load_scenario(data_path("scenarios", f"{name}.toml"))).process for name in names}
+
+
+@cache
+def finished(scenario: str, behaviour: str | None = None) -> Process:
+    """The process of one of ``SCENARIOS`` at its end."""
+    loaded = load_scenario(data_path("scenarios", f"{scenario}.toml"), Overrides(behaviour=behaviour))
+    return run(replace(loaded, steps=loaded.steps[: SCENARIOS[scenario]])).process
+
+
+def beside_upstream(scenario: str) -> Scene:
+    """The run of a scenario beside the same under another preset."""
+    names = ("as-intended", "upstream")
+    return two_runs(finished(scenario), finished(scenario, names[1]), names=names)
+
+
+@cache
+def picture(view: str, scenario: str) -> Scene:
+    """The scene of a view of a scenario, made once."""
+    if view in OF_TWO_RUNS:
+        return OF_TWO_RUNS[view](scenario)
+    return VIEWS[view].make(finished(scenario))
+
+
+OF_TWO_RUNS = {"two-runs": beside_upstream}
+"""Views of more than one process, which the catalogue cannot hold."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``pictured`` is every view of every scenario: a name and a scene; a view joins when it is in the catalogue."""
+    if "pictured" in metafunc.fixturenames:
+        names = [(view, scenario) for view in (*VIEWS, *OF_TWO_RUNS) for scenario in SCENARIOS]
+        metafunc.parametrize("pictured", names, ids=["-of-".join(name) for name in names], indirect=True)
+
+
+@pytest.fixture
+def pictured(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """One view of one scenario."""
+    view, scenario = request.param
+    return SimpleNamespace(name=f"{scenario}/{view}", view=view, scene=picture(view, scenario))
 
 
 @pytest.fixture
@@ -268,8 +314,9 @@ def matches_golden() -> Callable[[Scene, str], None]:
     def compare(scene: Scene, name: str) -> None:
         path = GOLDEN / f"{name}.json"
         if os.environ.get("SVMLAB_GOLDEN") == "write":
-            GOLDEN.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=True)
             path.write_text(json.dumps(scene.to_dict(), indent=1) + "\n", encoding="utf-8")
+        assert path.exists(), "a new view: write its golden scenes with SVMLAB_GOLDEN=write, and look at them"
         assert scene.to_dict() == json.loads(path.read_text(encoding="utf-8"))
 
     return compare

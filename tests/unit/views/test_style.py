@@ -6,13 +6,18 @@ import pytest
 
 from svmlab.views.draw_svg import svg
 from svmlab.views.scene import Axis, Bar, Chart, Lane, Scene
-from svmlab.views.style import HATCHES, INK, KINDS, LOCATIONS, contrast, location_look, look
+from svmlab.views.style import GLYPHS, HATCHES, INK, KINDS, LOCATIONS, contrast, location_look, look
 
 # Machado, Oliveira, Fernandes 2009, severity 1: what people without one kind of cone see, in linear RGB.
 MACHADO = {
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
     "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+# Viénot, Brettel, Mollon 1999, in linear sRGB: another model of the two that are common.
+VIENOT = {
+    "protanopia": [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+    "deuteranopia": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
 }
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 XYZ = np.array([[0.4124, 0.3576, 0.1805], LUMINANCE, [0.0193, 0.1192, 0.9505]])
@@ -35,7 +40,8 @@ def lab(rgb):
 def as_seen(colour):
     rgb = linear(colour)
     grey = np.full(3, LUMINANCE @ rgb)
-    return {"all cones": lab(rgb), "grey": lab(grey), **{name: lab(np.array(m) @ rgb) for name, m in MACHADO.items()}}
+    blind = {f"{name} {by}": m for by, of in (("M", MACHADO), ("V", VIENOT)) for name, m in of.items()}
+    return {"all cones": lab(rgb), "grey": lab(grey), **{name: lab(np.array(m) @ rgb) for name, m in blind.items()}}
 
 
 def least_distance(one, other):
@@ -43,9 +49,13 @@ def least_distance(one, other):
     return min(math.dist(a[eyes], b[eyes]) for eyes in a)
 
 
-BARS = {
-    name: KINDS[name] for name in ("call", "move", "step", "copy", "stopped", "wait", "restore", "map", "work", "lock")
-}
+LINES = ("now", "difference")
+"""Drawn as lines through all lanes, and labelled."""
+VRAM = ("free", "empty", "reserved", "small")
+"""What a VRAM map shows beside the VRAM of a GPU; a timeline has none of it."""
+BARS = {name: shown for name, shown in KINDS.items() if name not in LINES + VRAM}
+IN_VRAM = {name: shown for name, shown in (KINDS | LOCATIONS).items() if name in VRAM or name.startswith("gpu")}
+MARKS = {name: KINDS[name] for name in ("access", "cpu fault", "notice", "unmap", "trouble")}
 
 
 VRAM = {name: KINDS[name] for name in ("free", "empty", "reserved", "small")}
@@ -62,6 +72,26 @@ def test_any_two_looks_differ_in_hatch_or_clearly_in_every_eye_and_in_grey(looks
         and least_distance(one.fill, other.fill) < CLEARLY_APART
     ]
     assert alike == []
+
+
+def test_marks_have_shapes_of_their_own():
+    shapes = [shown.glyph for shown in MARKS.values()]
+    assert len(set(shapes)) == len(shapes)
+    assert set(shapes) <= set(GLYPHS)
+
+
+@pytest.mark.parametrize("one", GLYPHS)
+def test_a_mark_stays_within_its_width(one):
+    assert max(abs(at) for corner in GLYPHS[one] for at in corner) <= 1
+
+
+def test_the_eyes_of_the_test_see_what_is_known_of_them():
+    red, green = as_seen("#c00000"), as_seen("#008000")
+    apart = {eyes: math.dist(red[eyes], green[eyes]) for eyes in red}
+    assert apart["all cones"] > 100
+    assert all(apart[eyes] < apart["all cones"] / 2 for eyes in apart if "protan" in eyes or "deuter" in eyes)
+    assert apart["grey"] < 20
+    assert all(math.dist(as_seen("#ffffff")[eyes], [100, 0, 0]) < 1 for eyes in red), "white stays white"
 
 
 def test_every_location_has_a_letter_of_its_own():
