@@ -14,6 +14,7 @@ from svmlab.views.counters import counters
 from svmlab.views.decision import decision_path
 from svmlab.views.pagemap import pagemap
 from svmlab.views.policy_table import policy_table
+from svmlab.views.range_strip import range_strip
 from svmlab.views.scene import Scene
 from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
@@ -74,6 +75,10 @@ def _pages(process: Process) -> Scene:
     return pagemap(process, _largest(process))
 
 
+def _ranges(process: Process) -> Scene:
+    return range_strip(process, _largest(process))
+
+
 def _vram(process: Process) -> Scene:
     used = [process.look.vram_used(gpu.index) for gpu in process.machine.gpus]
     return vram_map(process, used.index(max(used)))
@@ -94,6 +99,7 @@ VIEWS = {
     "topology": View("Which GPUs share a hive and reach each other's VRAM, and over which links.", topology),
     "timeline": View("What happened when, who waited, and for what.", timeline),
     "pagemap": View("Where each page is, in the CPU's table and in every GPU's.", _pages),
+    "ranges": View("Which ranges the driver keeps for the pages, and their attributes.", _ranges),
     "vram": View("Who holds the memory of a GPU, in which pieces, and what is free.", _vram),
     "counters": View("How many bytes moved and why, and what it cost.", counters),
     "decision": View("Which rule chose the place of the pages, and why the others did not.", _decision),

@@ -290,7 +290,7 @@ def picture(view: str, scenario: str) -> Scene:
 
 
 OF_TWO_RUNS = {"two-runs": beside_upstream}
-"""Views of more than one process, which the catalogue cannot hold."""
+"""Views of more than one process, which the catalogue cannot hold; they come on top of it."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
