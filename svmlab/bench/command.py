@@ -22,6 +22,7 @@ MODULES = {"migration": "svmlab.bench.migration", "ranges": "svmlab.bench.ranges
 MODULES = {"ranges": "svmlab.bench.ranges", "faults": "svmlab.bench.faults"}
 MODULES = {"ranges": "svmlab.bench.ranges", "widgets": "svmlab.bench.widgets"}
 MODULES = {"ranges": "svmlab.bench.ranges", "views": "svmlab.bench.views"}
+MODULES = {name: f"svmlab.bench.{name}" for name in ("migration", "ranges", "faults", "views")}
 """What can be measured; each module has ``cases()``, which yields its cases one after the other."""
 
 
