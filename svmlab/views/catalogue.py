@@ -89,9 +89,7 @@ def _policy(process: Process) -> Scene:
 
 
 def _decision(process: Process) -> Scene:
-    buffer = _largest(process)
-    decision = process.why(buffer).decision
-    return decision_path(decision, process.machine.location_name, of=f"The pages of {buffer.name or 'the mapping'}")
+    return decision_path(process.why(_largest(process)))
 
 
 VIEWS = {
