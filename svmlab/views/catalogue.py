@@ -16,6 +16,7 @@ from svmlab.views.pagemap import pagemap
 from svmlab.views.policy_table import policy_table
 from svmlab.views.range_strip import range_strip
 from svmlab.views.scene import Scene
+from svmlab.views.steps import steps
 from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
 from svmlab.views.vram_map import vram_map
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from svmlab.svm.buffer_view import Buffer
     from svmlab.svm.process import Process
 
-__all__ = ["VIEWS", "View", "view"]
+__all__ = ["VIEWS", "View", "largest", "view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,12 @@ def view(name: str, process: Process) -> Scene:
     return VIEWS[name].make(process)
 
 
-def _largest(process: Process) -> Buffer:
-    """The mapping that a picture of pages is of: the largest one, the first of those."""
+def largest(process: Process) -> Buffer:
+    """The mapping that a picture of pages is of: the largest one, the first of those.
+
+    Raises:
+        InputError: the process has no mapping.
+    """
     from svmlab.mm.span import Span
     from svmlab.svm.buffer_view import Buffer
 
@@ -72,11 +77,15 @@ def _largest(process: Process) -> Buffer:
 
 
 def _pages(process: Process) -> Scene:
-    return pagemap(process, _largest(process))
+    return pagemap(process, largest(process))
+
+
+def _steps(process: Process) -> Scene:
+    return steps(process, beside=_pages(process) if process.driver.mm.vmas else None)
 
 
 def _ranges(process: Process) -> Scene:
-    return range_strip(process, _largest(process))
+    return range_strip(process, largest(process))
 
 
 def _vram(process: Process) -> Scene:
@@ -85,11 +94,11 @@ def _vram(process: Process) -> Scene:
 
 
 def _policy(process: Process) -> Scene:
-    return policy_table(process, span=_largest(process) if process.driver.mm.vmas else None)
+    return policy_table(process, span=largest(process) if process.driver.mm.vmas else None)
 
 
 def _decision(process: Process) -> Scene:
-    return decision_path(process.why(_largest(process)))
+    return decision_path(process.why(largest(process)))
 
 
 VIEWS = {
@@ -97,6 +106,7 @@ VIEWS = {
     "topology": View("Which GPUs share a hive and reach each other's VRAM, and over which links.", topology),
     "timeline": View("What happened when, who waited, and for what.", timeline),
     "pagemap": View("Where each page is, in the CPU's table and in every GPU's.", _pages),
+    "steps": View("The numbered steps of the last migration, how long each took, and where the pages are now.", _steps),
     "ranges": View("Which ranges the driver keeps for the pages, and their attributes.", _ranges),
     "vram": View("Who holds the memory of a GPU, in which pieces, and what is free.", _vram),
     "counters": View("How many bytes moved and why, and what it cost.", counters),

@@ -21,12 +21,15 @@ from svmlab.svm.decision import Considered, Decision
 from svmlab.svm.process import Process
 from svmlab.uapi import MigrateTrigger, NotifierEvent, UnmapTrigger
 from svmlab.units import USEC
-from svmlab.views.catalogue import VIEWS
+from svmlab.views.catalogue import VIEWS, largest
 from svmlab.views.compare import two_runs
 from svmlab.views.decision import decision_path
 from svmlab.views.pagemap import pagemap_of
+from svmlab.views.pagemap_time import pagemap_over_time
+from svmlab.views.range_strip import range_strip
 from svmlab.views.scene import Scene, stack
 from svmlab.views.sheet import Drawing, Word
+from svmlab.views.snapshot import snapshot
 from svmlab.views.source import Source
 from svmlab.views.timeline import timeline
 
@@ -269,10 +272,10 @@ def runs() -> dict[str, Process]:
 
 
 @cache
-def finished(scenario: str, behaviour: str | None = None) -> Process:
-    """The process of one of ``SCENARIOS`` at its end."""
+def finished(scenario: str, behaviour: str | None = None, steps: int | None = None) -> Process:
+    """The process of one of ``SCENARIOS`` at its end, or after so many steps and what they set going."""
     loaded = load_scenario(data_path("scenarios", f"{scenario}.toml"), Overrides(behaviour=behaviour))
-    return run(replace(loaded, steps=loaded.steps[: SCENARIOS[scenario]])).process
+    return run(replace(loaded, steps=loaded.steps[: steps or SCENARIOS[scenario]])).process
 
 
 def beside_upstream(scenario: str) -> Scene:
@@ -284,19 +287,33 @@ def beside_upstream(scenario: str) -> Scene:
 @cache
 def picture(view: str, scenario: str) -> Scene:
     """The scene of a view of a scenario, made once."""
-    if view in OF_TWO_RUNS:
-        return OF_TWO_RUNS[view](scenario)
+    if view in OF_SEVERAL:
+        return OF_SEVERAL[view](scenario)
     return VIEWS[view].make(finished(scenario))
 
 
-OF_TWO_RUNS = {"two-runs": beside_upstream}
-"""Views of more than one process, which the catalogue cannot hold; they come on top of it."""
+def moment_by_moment(scenario: str) -> Scene:
+    """Where the pages are before and after the calls of a scenario."""
+    processes = [finished(scenario, steps=count) for count in MOMENTS[scenario]]
+    return pagemap_over_time([snapshot(process, largest(process)) for process in processes])
+
+
+def ranges_changed(scenario: str) -> Scene:
+    """The ranges early and late in a scenario."""
+    early, late = (finished(scenario, steps=count) for count in MOMENTS[scenario][:2])
+    return range_strip(late, largest(late), before=range_strip(early, largest(early)))
+
+
+OF_SEVERAL = {"two-runs": beside_upstream, "pagemap-over-time": moment_by_moment, "ranges-changed": ranges_changed}
+"""Views of more than one run or moment, which the catalogue cannot hold; they come on top of it."""
+MOMENTS = {"first-migration": (2, 7, 15), "first-gpu-fault": (2, 4, 6), "stop-and-go": (2, 4, 9)}
+"""After how many steps they look."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``pictured`` is every view of every scenario: a name and a scene; a view joins when it is in the catalogue."""
     if "pictured" in metafunc.fixturenames:
-        names = [(view, scenario) for view in (*VIEWS, *OF_TWO_RUNS) for scenario in SCENARIOS]
+        names = [(view, scenario) for view in (*VIEWS, *OF_SEVERAL) for scenario in SCENARIOS]
         metafunc.parametrize("pictured", names, ids=["-of-".join(name) for name in names], indirect=True)
 
 
