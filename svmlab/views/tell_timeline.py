@@ -129,4 +129,5 @@ def _count(bars: list[Bar]) -> int:
 
 
 def _length(bars: Iterable[Bar]) -> int:
-    return sum(bar.end - bar.start for bar in bars)
+    """How long they last, also where only a piece of them is drawn."""
+    return sum(bar.get("lasts") or bar.end - bar.start for bar in bars)

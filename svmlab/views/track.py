@@ -129,8 +129,10 @@ def _bar(x: Excerpt, spans: Spans, part: slice, tell: Callable[[Piece], Words], 
         words = tell(Piece(int(spans.opens[part][0]), int(spans.closes[part][0]), end - start, amounts))
     else:
         words = _bunch(count, amounts.get("npages", 0), style)
-    known = words.data + data(**amounts, still=int((spans.closes[part] < 0).any()))
-    return Bar("", max(start, x.window[0]), min(end, x.window[1]), style, words.label, words.short, data=known)
+    shown = max(start, x.window[0]), min(end, x.window[1])
+    lasts = end - start if shown != (start, end) else 0
+    known = words.data + data(**amounts, lasts=lasts, still=int((spans.closes[part] < 0).any()))
+    return Bar("", *shown, style, words.label, words.short, data=known)
 
 
 def _bunch(count: int, npages: int, style: str) -> Words:
