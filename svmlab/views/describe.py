@@ -13,13 +13,10 @@ from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_
 from svmlab.views.tell_pagemap_time import tell_page_map_over_time
 from svmlab.views.tell_ranges import tell_range_changes, tell_range_strip, tell_ranges
 from svmlab.views.tell_steps import tell_steps
-from svmlab.views.tell_timeline import tell_timeline
-from svmlab.views.tell_topology import tell_topology
-from svmlab.views.tell_vram import tell_vram_map
-from svmlab.views.translation import tell_translation
 from svmlab.views.tell_timeline import tell_run, tell_timeline
 from svmlab.views.tell_topology import tell_topology
 from svmlab.views.tell_vram import tell_vram_map
+from svmlab.views.translation import tell_translation
 
 __all__ = ["alt_text", "describe", "table"]
 

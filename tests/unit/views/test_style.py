@@ -49,7 +49,7 @@ def least_distance(one, other):
     return min(math.dist(a[eyes], b[eyes]) for eyes in a)
 
 
-LINES = ("now", "difference")
+LINES = ("now", "here", "difference")
 """Drawn as lines through all lanes, and labelled."""
 VRAM = ("free", "empty", "reserved", "small")
 """What a VRAM map shows beside the VRAM of a GPU; a timeline has none of it."""
