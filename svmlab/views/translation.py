@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from svmlab.svm.translate import Entry, entries_of
 from svmlab.units import PAGE_SIZE
 from svmlab.views.scene import Cell, Row, Scene, Table
 from svmlab.views.source import gpu_names, place_name, plural
 
 if TYPE_CHECKING:
     from svmlab.svm.process import Process
+    from svmlab.svm.translate import Entry
 
 __all__ = ["tell_translation", "translation"]
 
@@ -36,6 +36,9 @@ def translation(process: Process, address: int) -> Scene:
     >>> print(sl.describe(translation(p, a.address + 3)))
     Address 0x7e0000000003 is byte 3 of page 0x7e0000000. CPU table: a frame in RAM. gpu0-gpu2 tables: nothing.
     """
+    # The entries of a table come from a process, and with it SimPy; who only draws needs neither.
+    from svmlab.svm.translate import entries_of
+
     page, byte = divmod(address, PAGE_SIZE)
     cpu, *gpus = entries_of(process.driver, page)
     names = process.machine.location_name
