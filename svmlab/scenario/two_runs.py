@@ -117,7 +117,7 @@ def pairs_of(files: Sequence[Path], **options: Sequence[str]) -> list[tuple[Path
     Raises:
         InputError: that makes one run, or more than two.
 
-    >>> [head.xnack for _, head in pairs_of([Path("a.toml")], behaviour=["upstream"], xnack=["on", "off"])]
+    >>> [head.xnack for _, head in pairs_of([Path("a.toml")], machine=["toy"], xnack=["on", "off"])]
     ['on', 'off']
     """
     given = [len(files), *map(len, options.values())]

@@ -68,7 +68,7 @@ def compare(first: Any, second: Any, *, times: bool = False) -> Comparison:
         InputError: one of them has no log.
 
     >>> import svmlab as sl
-    >>> runs = [sl.Process("toy", behaviour=name) for name in ("as-intended", "as-posted")]
+    >>> runs = [sl.Process("toy", xnack=xnack) for xnack in (False, True)]
     >>> for p in runs:
     ...     a = p.mmap("8 KiB", name="a")
     ...     a[:4096] = 7
