@@ -160,6 +160,8 @@ def _act(driver: Driver, plan: Plan, change: bool) -> Blocking[None]:
             if driver.behaviour.set_attr_errors():
                 break
     if result is not None:
+        for range_ in plan.update:  # access is lost all the same where nothing else was done
+            yield from driver.behaviour.lost_access(driver, range_)
         raise result
 
 

@@ -62,3 +62,19 @@ def test_a_gpu_that_skips_the_whole_range_faults_for_ever():
     assert not load.done
     assert not p.look.mapped(a.span)[0].any()
     assert p.log.count("page_fault_end") > 10
+
+
+def test_a_gpu_that_lost_access_is_unmapped_from_the_ranges_behind_one_that_failed():
+    p = sl.Process("toy")
+    a = p.mmap("8 pages", name="a")
+    a[:] = 7
+    p.set_attr(a.pages(0, 4), access=["gpu0"], granularity=1)
+    p.set_attr(a.pages(4, 4), access=["gpu0"], prefetch="gpu0")
+    p.run()
+    p.inject("copy")
+    with pytest.raises(sl.DriverError, match="EIO"):
+        p.set_attr(a, no_access=["gpu0"], prefetch="cpu")
+    p.discard(a.span)
+    p.run()
+    assert not p.look.any_mapping(0, a.span).any()
+    assert p.broken_invariants() == []
