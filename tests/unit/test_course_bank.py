@@ -27,6 +27,49 @@ def four_fates_in_another_order(p, a):
     p.set_attr(a.pages(0), prefetch="gpu0")
 
 
+def best_by_sets(xnack, prefetch, users, hives):
+    if xnack or prefetch in (None, "cpu"):
+        return prefetch
+    near = set().union({prefetch}, *(hive for hive in hives if prefetch in hive))
+    return prefetch if users <= near else "cpu"
+
+
+def best_rule_by_rule(xnack, prefetch, users, hives):
+    if not xnack and prefetch is not None and prefetch != "cpu":
+        for user in users:
+            if user != prefetch and not any(user in hive and prefetch in hive for hive in hives):
+                return "cpu"
+    return prefetch
+
+
+def best_without_xnack(_xnack, prefetch, users, hives):
+    return best_by_sets(False, prefetch, users, hives)
+
+
+def best_where_a_gpu_is_far_from_itself(xnack, prefetch, users, hives):
+    if xnack or prefetch in (None, "cpu"):
+        return prefetch
+    return prefetch if any(prefetch in hive and users <= hive for hive in hives) else "cpu"
+
+
+def best_with_one_near_user(xnack, prefetch, users, hives):
+    if xnack or prefetch in (None, "cpu") or not users:
+        return prefetch
+    near = set().union({prefetch}, *(hive for hive in hives if prefetch in hive))
+    return prefetch if users & near else "cpu"
+
+
+def best_for_users_alone(xnack, prefetch, users, hives):
+    found = best_by_sets(xnack, prefetch, users, hives)
+    return found if xnack or prefetch in (None, "cpu") or prefetch in users else "cpu"
+
+
+def best_if_all_users_share_a_hive(xnack, prefetch, users, hives):
+    if xnack or prefetch in (None, "cpu") or users <= {prefetch}:
+        return prefetch
+    return prefetch if any(users <= hive for hive in hives) else "cpu"
+
+
 def unfinished(*_):
     return None
 
@@ -51,6 +94,16 @@ RIGHT = {
         {"access": ["gpu0"], "access_in_place": ["gpu1"], "prefetch": "gpu0"},
     ],
     "01.3": [four_fates, four_fates_in_another_order],
+    "03.w1": [0, "0", "0x0"],
+    "03.w2": [3, "3"],
+    "03.1": ["54512135", 54512135, "5 4 5 1 2 1 3 5", [5, 4, 5, 1, 2, 1, 3, 5], "5, 4, 5, 1, 2, 1, 3, 5"],
+    "03.2": [
+        {"machine": "pcie-pair", "access": ["gpu1"]},
+        {"machine": "mi210-two-hives", "access": ["gpu6"]},
+        {"machine": "mi210-two-hives", "access_in_place": ["gpu4"]},
+        {"access": ["gpu1"], "access_in_place": [], "machine": "pcie-pair"},
+    ],
+    "03.3": [best_by_sets, best_rule_by_rule],
 }
 WRONG = {
     "00.w1": [63, 256, 65536, 64.5, None, "many"],
@@ -95,6 +148,49 @@ WRONG = {
         lambda p, a: (four_fates(p, a), p.cpu_read(a.pages(0))),
         lambda p, a: p.set_attr(a.pages(9), access=["gpu0"]),
         7,
+    ],
+    "03.w1": [8, 1, "none"],
+    "03.w2": [1, 2, 4],
+    "03.1": [
+        "55512135",
+        "54412135",
+        "54542135",
+        "54512535",
+        "54512235",
+        "54514135",
+        "54512145",
+        "54512134",
+        "5451213",
+        "545121355",
+        "54512136",
+        "ABCDEFGH",
+        "",
+        None,
+    ],
+    "03.2": [
+        {"machine": "mi210-two-hives", "access": ["gpu0", "gpu4"]},
+        {"machine": "pcie-pair", "access": ["gpu0", "gpu1"]},
+        {"machine": "mi210-two-hives", "access": ["gpu1"]},
+        {"machine": "mi300x-8", "access": ["gpu7"]},
+        {"machine": "pcie-pair", "access": []},
+        {"machine": "pcie-pair"},
+        {"machine": "pcie-pair", "access": ["gpu4"]},
+        {"machine": "pcie-pair", "access": ["gpu1"], "prefetch": "cpu"},
+        {"machine": "mi210", "access": ["gpu4"]},
+        {"access": ["gpu4"]},
+        "pcie-pair",
+    ],
+    "03.3": [
+        best_without_xnack,
+        best_where_a_gpu_is_far_from_itself,
+        best_with_one_near_user,
+        best_for_users_alone,
+        best_if_all_users_share_a_hive,
+        lambda xnack, prefetch, users, hives: prefetch,
+        lambda xnack, prefetch, users, hives: "cpu" if len(users) > 1 else prefetch,
+        lambda xnack, prefetch, users: prefetch,
+        unfinished,
+        "cpu",
     ],
 }
 
