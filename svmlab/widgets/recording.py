@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from svmlab.hardware.memory import Memory
 from svmlab.log import Event
 from svmlab.mm import entries as pte
 from svmlab.mm.span import Span
@@ -45,7 +46,8 @@ class Moment:
         until: the first event that is yet to come.
         time_ns: when it is.
         tables: where each page is, for each page table, by its owner: ``"cpu"``, ``"gpu0"``, ...
-        migrating: whether a page is under way, so that who touches it has to wait.
+        entries: how many entries of the CPU's table there are of each kind; ``"migration"`` is a page under way, so
+            that who touches it has to wait.
         stopped: for each GPU whether its queues stand still.
     """
 
@@ -53,8 +55,13 @@ class Moment:
     until: int
     time_ns: int
     tables: Mapping[str, Places]
-    migrating: bool
+    entries: Mapping[str, int]
     stopped: tuple[bool, ...]
+
+    @property
+    def migrating(self) -> bool:
+        """Whether a page is under way."""
+        return "migration" in self.entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,13 @@ def record(process: Process, span: Span, *, chapters: Iterable[Chapter]) -> Reco
 def _look(process: Process, span: Span, since: int) -> Moment:
     look, mm, gpus = process.look, process.driver.mm, range(len(process.machine.gpus))
     tables = {"cpu": look.locations(span), **{f"gpu{gpu}": look.gpu_frames(gpu, span) for gpu in gpus}}
-    migrating = bool(pte.migrating(mm.table.get(span.start, span.last), mm.memory).any())
+    entries = _counted(mm.table.get(span.start, span.last), mm.memory)
     stopped = tuple(look.queues(gpu) != "running" for gpu in gpus)
-    return Moment(since, len(process.log), process.now, tables, migrating, stopped)
+    return Moment(since, len(process.log), process.now, tables, entries, stopped)
+
+
+def _counted(entries: pte.Entries, memory: Memory) -> dict[str, int]:
+    moving = pte.migrating(entries, memory)
+    kinds = np.bincount(pte.kinds(entries, memory)[~moving], minlength=len(pte.EntryKind)).tolist()
+    counts = {"migration": int(moving.sum())} | {kind.name.lower(): kinds[kind] for kind in pte.EntryKind}
+    return {kind: count for kind, count in counts.items() if count}

@@ -9,7 +9,7 @@ from svmlab.views import Cell, Row, Scene, pagemap_of, svg, timeline
 from svmlab.widgets.page import LEFT, RIGHT, beside, bullets, heading, labelled
 from svmlab.widgets.recording import Moment, Places, Recording
 from svmlab.widgets.reveal import reveal
-from svmlab.widgets.telling import cause, headline, reach, reason, told
+from svmlab.widgets.telling import cause, entries, headline, reach, reason, told
 
 __all__ = ["RunPage", "rows"]
 
@@ -31,6 +31,7 @@ class RunPage:
         run = self.recording
         because = cause(run, number)
         sentences = (
+            labelled("Entries of the CPU's table:", entries(run, number)),
             bullets("Who could reach the pages now", reach(run, number)),
             bullets("What happens", told(run, number) or ["nothing yet"]),
             *([labelled("It follows from:", because)] if because else []),

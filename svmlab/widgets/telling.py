@@ -12,7 +12,7 @@ from svmlab.uapi import SYSMEM, UNDEFINED
 from svmlab.units import format_time
 from svmlab.widgets.recording import Moment, Recording
 
-__all__ = ["cause", "headline", "reach", "reason", "told"]
+__all__ = ["cause", "entries", "headline", "reach", "reason", "told"]
 
 _PAGES = re.compile(r"(?:\[(0x[0-9a-f]+), (0x[0-9a-f]+)\]|(0x[0-9a-f]+))")
 """An interval of pages, or one page, as the log writes them."""
@@ -59,6 +59,23 @@ def reason(recording: Recording, number: int) -> str:
     place = decided.fields["location"]
     where = "where they are" if place == UNDEFINED else _memory(recording.process.machine.location_name(place))
     return f"{where}, because {decided.text}"
+
+
+_ENTRIES = {
+    "migration": "migration entries, whose pages are under way",
+    "none": "empty",
+    "zero": "of the zero page",
+    "read": "of RAM, to be read",
+    "write": "of RAM, to be read and written",
+    "device": "device-private, of VRAM",
+    "swap": "of swap",
+}
+
+
+def entries(recording: Recording, number: int) -> str:
+    """What the entries of the CPU's page table say: what a migration collects, and what it leaves."""
+    counts = recording.moments[number].entries
+    return ", ".join(f"{count} {_ENTRIES[kind]}" for kind, count in counts.items())
 
 
 def reach(recording: Recording, number: int, *, gpu: int = 0) -> tuple[str, str]:

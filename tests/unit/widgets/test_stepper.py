@@ -105,6 +105,21 @@ def test_between_collecting_and_finalizing_nobody_reaches_the_pages(stepper):
     assert "gpu0: its queues stand still, it touches nothing" in text
 
 
+def test_the_entries_of_the_cpu_are_those_that_the_six_steps_leave(stepper):
+    seen = []
+    for number in range(stepper.moment.max + 1):
+        stepper.moment.value = number
+        seen += re.findall(r"Entries of the CPU's table: (.*?) Who could", sentences(stepper))
+    assert len(seen) == stepper.moment.max + 1
+    assert list(dict.fromkeys(seen)) == [
+        "1024 of RAM, to be read and written",
+        "1024 migration entries, whose pages are under way",
+        "1024 device-private, of VRAM",
+        "512 migration entries, whose pages are under way, 512 device-private, of VRAM",
+        "512 of RAM, to be read and written, 512 device-private, of VRAM",
+    ]
+
+
 @pytest.mark.parametrize(
     ("place", "where", "because"),
     [
