@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 __all__ = ["choice", "numbered", "row", "slider", "text"]
 
-_BOX, _SLIDER = "180px", "230px"
+_BOX, _SLIDER = "180px", "190px"
 """Widths of a number's two parts: narrow enough to stand in one row with a choice and Reset."""
 
 

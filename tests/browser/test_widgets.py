@@ -75,6 +75,7 @@ def refuses(widget):
 @pytest.mark.browser
 @pytest.mark.slow
 def test_every_widget_follows_keyboard_and_mouse(reader):
+    reader.page.set_viewport_size({"width": 1280, "height": 2000})  # a screenshot shows what is in sight
     reader.open("every_widget.ipynb")
     reader.run_all()
     for name in svmlab.widgets.__all__:
