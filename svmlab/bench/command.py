@@ -10,20 +10,12 @@ import click
 
 from svmlab.bench.harness import PAIRS, Case, Row, measure, render
 
-__all__ = ["MODULES", "bench", "run"]
+__all__ = ["ALONG", "MODULES", "bench", "run"]
 
-MODULES = {
-    "ranges": "svmlab.bench.ranges",
-    "migration": "svmlab.bench.migration",
-    "faults": "svmlab.bench.faults",
-    "widgets": "svmlab.bench.widgets",
-}
-MODULES = {"migration": "svmlab.bench.migration", "ranges": "svmlab.bench.ranges"}
-MODULES = {"ranges": "svmlab.bench.ranges", "faults": "svmlab.bench.faults"}
-MODULES = {"ranges": "svmlab.bench.ranges", "widgets": "svmlab.bench.widgets"}
-MODULES = {"ranges": "svmlab.bench.ranges", "views": "svmlab.bench.views"}
-MODULES = {name: f"svmlab.bench.{name}" for name in ("migration", "ranges", "faults", "views")}
+MODULES = {name: f"svmlab.bench.{name}" for name in ("ranges", "migration", "faults", "views", "widgets")}
 """What can be measured; each module has ``cases()``, which yields its cases one after the other."""
+ALONG = {"views": ("widgets",)}
+"""What is measured along with a group: widgets are views that follow a control."""
 
 
 def run(what: str, *, pairs: int = PAIRS) -> Iterator[Row]:
@@ -33,7 +25,7 @@ def run(what: str, *, pairs: int = PAIRS) -> Iterator[Row]:
         what: a key of ``MODULES``, or ``"all"``.
         pairs: how many pairs of each case count.
     """
-    for name in MODULES if what == "all" else (what,):
+    for name in MODULES if what == "all" else (what, *ALONG.get(what, ())):
         cases: Callable[[], Iterator[Case]] = import_module(MODULES[name]).cases
         for case in cases():
             yield measure(case, pairs=pairs)

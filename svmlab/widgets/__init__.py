@@ -9,6 +9,7 @@ from svmlab.widgets.ping_pong import PingPong
 from svmlab.widgets.pressure_sweep import PressureSweep
 from svmlab.widgets.range_editor import RangeEditor
 from svmlab.widgets.restore_race import RestoreRace
+from svmlab.widgets.run_compare import RunCompare
 from svmlab.widgets.stepper import MigrationStepper
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "PressureSweep",
     "RangeEditor",
     "RestoreRace",
+    "RunCompare",
 ]

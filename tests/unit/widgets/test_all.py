@@ -170,7 +170,7 @@ def test_a_reset_draws_one_page_and_not_one_for_each_control(read, monkeypatch):
     assert drawn == [1]
 
 
-@pytest.mark.parametrize("name", [name for name in svmlab.widgets.__all__ if name not in ("DefectLab",)])
+@pytest.mark.parametrize("name", [name for name in svmlab.widgets.__all__ if name not in ("DefectLab", "RunCompare")])
 def test_a_machine_that_does_not_exist_is_refused(name):
     with pytest.raises(InputError, match="nowhere"):
         getattr(svmlab.widgets, name)(machine="nowhere")
