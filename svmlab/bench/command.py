@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 
 import click
 
-from svmlab.bench.harness import PAIRS, Case, Row, measure, render
+from svmlab.bench.harness import PAIRS, Row, measure, render
 
 __all__ = ["ALONG", "MODULES", "bench", "run"]
 
-MODULES = {name: f"svmlab.bench.{name}" for name in ("ranges", "migration", "faults", "views", "widgets")}
-MODULES = {name: f"svmlab.bench.{name}" for name in ("ranges", "migration", "faults", "widgets", "views")}
-"""What can be measured; each module has ``cases()``, which yields its cases one after the other."""
+MODULES = {name: f"svmlab.bench.{name}" for name in ("memory", "migration", "ranges", "faults", "views", "widgets")}
+"""What can be measured; a module has ``cases()``, timed one after the other, or ``rows()``, measured."""
 ALONG = {"views": ("widgets",)}
 """What is measured along with a group: widgets are views that follow a control."""
 
@@ -27,9 +26,11 @@ def run(what: str, *, pairs: int = PAIRS) -> Iterator[Row]:
         pairs: how many pairs of each case count.
     """
     for name in MODULES if what == "all" else (what, *ALONG.get(what, ())):
-        cases: Callable[[], Iterator[Case]] = import_module(MODULES[name]).cases
-        for case in cases():
-            yield measure(case, pairs=pairs)
+        module = import_module(MODULES[name])
+        if hasattr(module, "rows"):
+            yield from module.rows()
+        else:
+            yield from (measure(case, pairs=pairs) for case in module.cases())
 
 
 @click.command()

@@ -22,11 +22,11 @@ class Row(TypedDict):
 
     Attributes:
         name: what was measured.
-        ratio: time of the subject over that of the base, the median over the pairs.
+        ratio: time of the subject over that of the base, the median over the pairs; or what else was measured.
         goal: what the ratio may be at most.
         met: whether it is.
         spread: the least and the largest ratio of a pair.
-        base: what the base is.
+        base: what the base is, or the unit of what was measured.
         ms: milliseconds of one call of the subject, the median.
     """
 

@@ -155,7 +155,7 @@ def _scattered(nbytes: int) -> Case:
 
 
 def _page_state(nbytes: int) -> Case:
-    mover = Mover(nbytes, vram_bytes=nbytes + nbytes // 8, payload=False).warm()
+    mover = Mover(nbytes, vram_bytes=2 * nbytes, payload=False).warm()
     return Case(
         f"page state of {nbytes >> 30} GiB to VRAM, every window logged",
         "writing the result columns once",

@@ -101,9 +101,12 @@ class Memory:
         """Index of the GPU whose VRAM one frame lies in; -1 for RAM."""
         return bisect_right(self._borders, pfn) - 1
 
-    def gpu_of(self, pfns: AnyPfns) -> npt.NDArray[np.intp]:
+    def gpu_of(self, pfns: AnyPfns) -> npt.NDArray[np.int16]:
         """Index of the GPU whose VRAM each frame lies in; -1 for RAM."""
-        return np.searchsorted(self.vram_base, pfns, side="right") - 1
+        owners = np.full(pfns.shape, -1, np.int16)
+        for first in self.vram_base.tolist():  # a machine has few GPUs; a search would take longer
+            owners += pfns >= first
+        return owners
 
     def home_of(self, frames: range) -> int | None:
         """Index of the GPU in whose VRAM a run of frames lies, -1 for RAM; None where it lies in two places."""

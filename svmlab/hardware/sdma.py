@@ -1,8 +1,9 @@
-"""The copy engine that migration uses: one ring per GPU, jobs in order, 512-page windows through the GART."""
+"""The copy engines: one ring for each, jobs in order, 512-page windows through the GART."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from svmlab.hardware.machine import Machine
 from svmlab.log import Log
 from svmlab.units import PAGE_SIZE
 
-__all__ = ["Batch", "Fence", "SdmaRing"]
+__all__ = ["Batch", "Fence", "SdmaEngines", "SdmaRing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Signals when a job is done; the ring is ordered, so it stands for every earlier job too.
+    """Signals when a job is done; its ring is ordered, so it stands for every earlier job of that ring too.
 
     Attributes:
         ready_ns: virtual time at which it signals.
@@ -43,11 +44,11 @@ class Fence:
 
 
 class SdmaRing:
-    """The ring of one GPU; submitting returns at once.
+    """The ring of one copy engine; submitting returns at once.
 
     Args:
         machine: where it is.
-        gpu: whose ring it is, by GPU index.
+        gpu: whose engine it is, by GPU index.
         costs: the cost model.
         log: where batches and windows are written.
 
@@ -60,6 +61,7 @@ class SdmaRing:
     def __init__(self, machine: Machine, gpu: int, costs: Costs, log: Log) -> None:
         self.machine, self.gpu, self.costs, self.log = machine, gpu, costs, log
         self.free_at_ns = 0
+        self._known: dict[tuple[int, bool], int] = {}
 
     def submit(self, batch: Batch, now_ns: int) -> Fence:
         """Queue one batch: for each window of 512 pages a GART update and a copy.
@@ -82,38 +84,93 @@ class SdmaRing:
         """
         if not batch.npages:
             return Fence(max(now_ns, self.free_at_ns))
-        window = self.costs.copy_window_pages
-        first = np.arange(0, batch.npages, window, dtype=np.int64)
-        sizes = np.minimum(window, batch.npages - first)
-        durations = (
-            self.costs.gart_update_ns
-            + self.costs.sdma_job_ns
-            + self.costs.copy_ns(self.machine, self.gpu, to_vram=batch.to_vram, nbytes=sizes * PAGE_SIZE)
-        )
-        ends = max(now_ns, self.free_at_ns) + np.cumsum(durations)
-        begins = ends - durations
-        self.free_at_ns = int(ends[-1])
+        full, rest = divmod(batch.npages, self.costs.copy_window_pages)
+        window_ns = self.window_ns(self.costs.copy_window_pages, to_vram=batch.to_vram) if full else 0
+        begin = max(now_ns, self.free_at_ns)
+        self.free_at_ns = begin + full * window_ns
+        if rest:
+            self.free_at_ns += self.window_ns(rest, to_vram=batch.to_vram)
         copy = self.log.emit(
             "copy",
             batch.page,
             batch.page + batch.npages - 1,
-            time_ns=int(begins[0]),
+            time_ns=begin,
             gpu=self.gpu,
             to_vram=int(batch.to_vram),
             vram_page=batch.vram_page,
             npages=batch.npages,
-            duration_ns=int(ends[-1] - begins[0]),
+            duration_ns=self.free_at_ns - begin,
         )
+        self._windows(batch, begin, window_ns, copy)
+        return Fence(self.free_at_ns)
+
+    def window_ns(self, npages: int, *, to_vram: bool) -> int:
+        """How long one window takes: the update of the GART, a job, and the copy."""
+        known = self._known.get((npages, to_vram))
+        if known is None:
+            copy_ns = self.costs.copy_ns(self.machine, self.gpu, to_vram=to_vram, nbytes=npages * PAGE_SIZE)
+            known = self._known[npages, to_vram] = self.costs.gart_update_ns + self.costs.sdma_job_ns + copy_ns
+        return known
+
+    def _windows(self, batch: Batch, begin_ns: int, window_ns: int, copy: int) -> None:
+        """Write the windows of a batch into the log: one row, or all of them at once as arrays."""
+        same: dict[str, Any] = {"gpu": self.gpu, "to_vram": int(batch.to_vram)}
+        if batch.npages <= self.costs.copy_window_pages:
+            self.log.emit(
+                "copy_window",
+                batch.page,
+                batch.page + batch.npages - 1,
+                time_ns=begin_ns,
+                cause=copy,
+                vram_page=batch.vram_page,
+                npages=batch.npages,
+                duration_ns=self.free_at_ns - begin_ns,
+                **same,
+            )
+            return
+        first = np.arange(0, batch.npages, self.costs.copy_window_pages, dtype=np.int64)
+        begins = begin_ns + np.arange(len(first)) * window_ns
+        sizes = np.minimum(self.costs.copy_window_pages, batch.npages - first)
         with self.log.because(copy):
             self.log.extend(
                 "copy_window",
                 begins,
                 start=batch.page + first,
                 last=batch.page + first + sizes - 1,
-                gpu=self.gpu,
-                to_vram=int(batch.to_vram),
                 vram_page=batch.vram_page + first,
                 npages=sizes,
-                duration_ns=durations,
+                duration_ns=np.diff(begins, append=self.free_at_ns),
+                **same,
             )
-        return Fence(self.free_at_ns)
+
+
+class SdmaEngines:
+    """The copy engines of one GPU: those for the host link first, then those for xGMI, each with a ring of its own.
+
+    The kernel's own copies all go through the ring of engine 0 (``buffer_funcs_ring``), in either direction, however
+    many engines there are; the others are for queues of the application.
+
+    Args:
+        machine: where they are.
+        gpu: whose they are, by GPU index.
+        costs: the cost model.
+        log: where batches and windows are written.
+
+    Attributes:
+        rings: one for each engine.
+
+    >>> from svmlab.hardware.machine import Machine
+    >>> engines = SdmaEngines(Machine.find("mi300x-8"), 0, Costs.load(), Log())
+    >>> len(engines.rings), engines.buffer_funcs is engines.rings[0]
+    (16, True)
+    """
+
+    def __init__(self, machine: Machine, gpu: int, costs: Costs, log: Log) -> None:
+        spec = machine.gpu(gpu)
+        count = max(1, spec.sdma_engines + spec.sdma_xgmi_engines)
+        self.rings = [SdmaRing(machine, gpu, costs, log) for _ in range(count)]
+
+    @property
+    def buffer_funcs(self) -> SdmaRing:
+        """The ring of the kernel's own copies, and so of migration."""
+        return self.rings[0]

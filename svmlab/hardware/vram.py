@@ -40,7 +40,7 @@ class Vram:
     def __init__(self, npages: int) -> None:
         self.npages = npages
         self.used_pages = 0
-        self._used: SortedDict[int, int] = SortedDict()
+        self._used: dict[int, int] = {}
         self._free_at: SortedDict[int, int] = SortedDict()
         self._by_size: SortedList[tuple[int, int]] = SortedList()
         if npages > 1:
@@ -62,7 +62,7 @@ class Vram:
     @property
     def used_nodes(self) -> list[Node]:
         """The pieces handed out, in address order."""
-        return list(self._used.items())
+        return sorted(self._used.items())
 
     @property
     def free_pages(self) -> int:
@@ -106,9 +106,9 @@ class Vram:
         left = npages
         while left:
             piece = 1 << (left.bit_length() - 1) if left >= ALIGNMENT_PAGES else left
-            node = self._take(piece)
-            nodes.append(node)
-            left -= node[1]
+            taken = self._take(piece, left)
+            nodes += taken
+            left -= sum(count for _, count in taken)
         self.used_pages += npages
         return nodes
 
@@ -140,21 +140,41 @@ class Vram:
             self.used_pages -= count
             self._add(start, count)
 
-    def _take(self, piece: int) -> Node:
-        """Cut one piece from the best fitting free node, or a smaller one where none fits."""
+    def _take(self, piece: int, wanted: int) -> list[Node]:
+        """Cut one piece from the best fitting free node, or a smaller one where none fits.
+
+        Nodes that such pieces fill are taken together, as many as there are and ``wanted`` pages hold.
+        """
         while True:
             largest = self._by_size[-1][0]
             while piece > max(largest, ALIGNMENT_PAGES):
                 piece //= 2
             piece = min(piece, largest)
             alignment = ALIGNMENT_PAGES if piece >= ALIGNMENT_PAGES else 1
-            for count, start in self._by_size.irange(minimum=(piece, 0)):
+            first = self._by_size.bisect_left((piece, 0))
+            for at in range(first, len(self._by_size)):
+                count, start = self._by_size[at]
                 aligned = -(-start // alignment) * alignment
+                if count == piece and aligned == start:
+                    return self._take_filled(at, piece, alignment, most=wanted // piece)
                 if aligned + piece <= start + count:
                     self._cut(start, count, aligned, piece)
                     self._used[aligned] = piece
-                    return aligned, piece
+                    return [(aligned, piece)]
             piece //= 2
+
+    def _take_filled(self, at: int, piece: int, alignment: int, *, most: int) -> list[Node]:
+        """Take the free nodes of exactly this size from number ``at`` of those by size on, until one is not aligned."""
+        nodes: list[Node] = []
+        for count, start in self._by_size.islice(at, at + max(1, most)):
+            if count != piece or start % alignment:
+                break
+            nodes.append((start, count))
+        del self._by_size[at : at + len(nodes)]
+        for start, count in nodes:
+            del self._free_at[start]
+            self._used[start] = count
+        return nodes
 
     def _cut(self, start: int, count: int, at: int, piece: int) -> None:
         self._drop(start, count)

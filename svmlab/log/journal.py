@@ -327,6 +327,6 @@ class Log:
 
 
 def _check_fields(name: str, fields: dict[str, Any]) -> None:
-    if not fields.keys() <= _FIELDS[name]:
+    if not _FIELDS[name].issuperset(fields):
         unknown = ", ".join(sorted(fields.keys() - _FIELDS[name]))
         raise InputError(f"an event {name} has no {unknown}", allowed=", ".join(EVENTS[name].fields) or "no fields")

@@ -101,6 +101,8 @@ def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: fro
     own: Mask = ((entries & pte.SWAP) == 0) & mm.memory.in_vram_of(pfns, owners)
     if own.any():
         own &= (mm.memory.flags[np.where(own, pfns, 0)] & FrameFlag.MIGRATING) == 0
+    if own.all():
+        return own
     own |= accessible(mm, entries, write=write)
     return own
 

@@ -82,7 +82,7 @@ def _runs_to_vram(copying: Copying, buffer: VramBuffer, offset: int) -> Iterator
     """What is to be copied, as runs that end with their block at the latest."""
     for block in copying.args.blocks:
         if block.whole:
-            yield from buffer.pieces(offset + block.at, block.npages, first=block.at)
+            yield from buffer.pieces(offset + block.at, block.npages, at=block.at)
         else:
             yield from _scattered_runs(copying, buffer, block, offset + block.at)
 

@@ -71,7 +71,7 @@ class Copying:
                 error=hit.errno,
             )
             raise CopyRefusedError(hit.errno, f"the copy engine of gpu{self.gpu} was told to fail")
-        self.fence = self.driver.rings[self.gpu].submit(batch, self.driver.now)
+        self.fence = self.driver.engines[self.gpu].buffer_funcs.submit(batch, self.driver.now)
 
 
 def ends(index: Index, vram_pages: Pfns, nodes: Index | None = None) -> Iterator[tuple[int, int]]:

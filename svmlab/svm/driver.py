@@ -14,7 +14,7 @@ from svmlab.hardware.gpu import ProcessDevice
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.memory import Memory
-from svmlab.hardware.sdma import SdmaRing
+from svmlab.hardware.sdma import SdmaEngines
 from svmlab.hardware.tell import tell
 from svmlab.hardware.vram import Vram
 from svmlab.hardware.world import Blocking, TaskProcess, World
@@ -45,7 +45,7 @@ class System:
         costs: the cost model; default: the shipped one.
 
     Attributes:
-        vrams, rings: allocator and copy engine of each GPU, by index.
+        vrams, engines: allocator and copy engines of each GPU, by index.
         buffers: VRAM buffers by number, the one used longest ago first.
         drivers: the processes, by pid.
         files: page caches by file name.
@@ -69,7 +69,7 @@ class System:
         self.memory = Memory(self.machine, payload=payload)
         self.memory.device_page_free = self._page_free
         self.vrams = [Vram(gpu.vram_bytes // PAGE_SIZE) for gpu in self.machine.gpus]
-        self.rings = [SdmaRing(self.machine, gpu.index, self.costs, self.world.log) for gpu in self.machine.gpus]
+        self.engines = [SdmaEngines(self.machine, gpu.index, self.costs, self.world.log) for gpu in self.machine.gpus]
         self.faults = Injections()
         self.buffers: dict[int, VramBuffer] = {}
         self.drivers: dict[int, Driver] = {}
@@ -113,7 +113,7 @@ class Driver:
         self.system, self.mm, self.xnack = system, mm, xnack
         self.world, self.log, self.machine = system.world, system.world.log, system.machine
         self.memory, self.costs, self.faults = system.memory, system.costs, system.faults
-        self.behaviour, self.vrams, self.rings = system.behaviour, system.vrams, system.rings
+        self.behaviour, self.vrams, self.engines = system.behaviour, system.vrams, system.engines
         self.pid, self.name = mm.pid, mm.name
         self.svms = RangeList(system.world, mm.name)
         self.devices = [ProcessDevice(system.world, gpu.index) for gpu in self.machine.gpus]

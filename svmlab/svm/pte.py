@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +64,11 @@ def _mi300(machine: Machine, gpu: int, owner: int | None, external: bool) -> str
     return "NC" if newer and not external else "UC"
 
 
+Mask = npt.NDArray[np.bool_]
+
+
 def entry_flags(
-    machine: Machine, gpu: int, *, owners: npt.NDArray[np.intp], writable: npt.NDArray[np.bool_], flags: int
+    machine: Machine, gpu: int, *, owners: npt.NDArray[np.integer[Any]], writable: bool | Mask, flags: int
 ) -> npt.NDArray[np.uint8]:
     """Entry bits of consecutive pages.
 
@@ -77,7 +81,7 @@ def entry_flags(
     Returns:
         ``PteFlag`` bits with the memory type above them, shape ``(n,)``.
     """
-    entries = _by_owner(machine, gpu, flags)[owners + 1]
+    entries: npt.NDArray[np.uint8] = _by_owner(machine, gpu, flags)[owners + 1]
     if not flags & Flag.GPU_RO:
         entries |= np.where(writable, _WRITEABLE, _NOTHING)
     return entries

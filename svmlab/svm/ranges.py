@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import accumulate
 from operator import attrgetter
 
 import numpy as np
+import numpy.typing as npt
 from sortedcontainers import SortedKeyList
 
 from svmlab.hardware.frames import Frames, Pfns, counting
@@ -82,34 +81,48 @@ class VramBuffer:
     ranges: list[Range] = field(default_factory=list)
     cleared: bool = True
     evicting: bool = False
+    _ends: npt.NDArray[np.int64] = field(init=False)
+    _shifts: Pfns = field(init=False)
 
-    def place(self, offset: int, npages: int) -> tuple[Pfns, np.ndarray[tuple[int], np.dtype[np.intp]]]:
+    def __post_init__(self) -> None:
+        self._ends = np.cumsum([count for _, count in self.nodes])
+        # what is to be added to a place in the buffer for the VRAM page; it may wrap around, and so does the sum
+        self._shifts = (
+            np.array([start for start, _ in self.nodes]) + np.array([n for _, n in self.nodes]) - self._ends
+        ).astype(np.uint32)
+
+    def place(self, offset: int, npages: int) -> tuple[Pfns, npt.NDArray[np.intp]]:
         """VRAM page and node number of ``npages`` pages of the buffer from ``offset`` on."""
-        found = self.pieces(offset, npages)
-        counts = np.array([piece.npages for piece in found])
-        shift = np.array([piece.vram_page - piece.at for piece in found]).astype(np.uint32)
-        node = np.array([piece.node for piece in found], np.intp)
-        return counting(0, npages) + np.repeat(shift, counts), np.repeat(node, counts)
+        first, counts = self._nodes_of(offset, npages)
+        numbers = np.arange(first, first + len(counts))
+        return counting(offset, npages) + np.repeat(self._shifts[numbers], counts), np.repeat(numbers, counts)
 
-    def pieces(self, offset: int, npages: int, *, first: int = 0) -> list[VramPiece]:
-        """``npages`` pages of the buffer from ``offset`` on, cut where a node ends, numbered from ``first`` on."""
-        found: list[VramPiece] = []
-        ends = list(accumulate(count for _, count in self.nodes))
-        at, number = 0, bisect_right(ends, offset)
-        while at < npages:
-            start, count = self.nodes[number]
-            skipped = offset + at - (ends[number] - count)
-            found.append(VramPiece(first + at, start + skipped, min(count - skipped, npages - at), number))
-            at, number = at + found[-1].npages, number + 1
-        return found
+    def pieces(self, offset: int, npages: int, *, at: int = 0) -> list[VramPiece]:
+        """``npages`` pages of the buffer from ``offset`` on, cut where a node ends, numbered from ``at`` on."""
+        first, counts = self._nodes_of(offset, npages)
+        begins = np.cumsum(counts) - counts
+        pages = (begins + offset).astype(np.uint32) + self._shifts[first : first + len(counts)]
+        return [
+            VramPiece(begin + at, page, count, first + number)
+            for number, (begin, page, count) in enumerate(
+                zip(begins.tolist(), pages.tolist(), counts.tolist(), strict=True)
+            )
+        ]
 
     def frames(self, base: int, offset: int, npages: int) -> Frames:
         """Frames of ``npages`` pages of the buffer from ``offset`` on, in a VRAM that begins with frame ``base``."""
-        pieces = self.pieces(offset, npages)
-        if len(pieces) == 1:
-            return range(base + pieces[0].vram_page, base + pieces[0].vram_page + npages)
-        shift = np.array([base + piece.vram_page - piece.at for piece in pieces]).astype(np.uint32)
-        return counting(0, npages) + np.repeat(shift, [piece.npages for piece in pieces])
+        first, counts = self._nodes_of(offset, npages)
+        shifts = self._shifts[first : first + len(counts)] + np.uint32(base)
+        if len(counts) == 1:
+            start = (offset + int(shifts[0])) % (1 << 32)
+            return range(start, start + npages)
+        return counting(offset, npages) + np.repeat(shifts, counts)
+
+    def _nodes_of(self, offset: int, npages: int) -> tuple[int, npt.NDArray[np.int64]]:
+        """The first node that holds some of ``npages`` pages from ``offset`` on, and how many pages of each."""
+        first, last = np.searchsorted(self._ends, (offset, offset + npages - 1), side="right").tolist()
+        inside = np.concatenate(([offset], np.minimum(self._ends[first : last + 1], offset + npages)))
+        return first, np.diff(inside)
 
 
 @dataclass(slots=True, eq=False)

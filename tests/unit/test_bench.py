@@ -1,12 +1,15 @@
 """The bench harness: pairs in turn, medians, goals, and what the command prints."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from svmlab.bench import command, faults, ranges, views
+from svmlab.bench import command, faults, memory, migration, ranges, views
 from svmlab.bench.harness import Case, measure, render
 
 
@@ -142,5 +145,86 @@ def test_a_case_of_faults_serves_each_page_once_and_its_base_is_as_many_cycles(n
 
 def test_every_module_with_cases_can_be_asked_for():
     folder = Path(command.__file__).parent
-    with_cases = {path.stem for path in folder.glob("*.py") if "\ndef cases(" in path.read_text(encoding="utf-8")}
+    with_cases = {
+        path.stem
+        for path in folder.glob("*.py")
+        if re.search("^def (cases|rows)", path.read_text(encoding="utf-8"), re.M)
+    }
     assert {name.rpartition(".")[2] for name in command.MODULES.values()} == with_cases
+
+
+def test_what_is_prepared_before_a_call_is_not_timed():
+    work = Work([10] * 8, [10] * 8)
+    prepared = []
+
+    def prepare():
+        prepared.append(len(work.calls))
+        work.now += 1000
+
+    case = Case("a case", "another", 1.0, work.does("subject"), work.does("base"), 1, prepare)
+    row = measure(case, pairs=7, clock=lambda: work.now)
+    assert (row["ratio"], prepared) == (1.0, list(range(16)))
+
+
+def test_a_module_may_measure_by_itself(monkeypatch):
+    class Rows:
+        @staticmethod
+        def rows():
+            yield {"name": "one"}
+
+    monkeypatch.setattr(command, "MODULES", {"first": "f"})
+    monkeypatch.setattr(command, "import_module", lambda name: Rows)
+    assert list(command.run("all")) == [{"name": "one"}]
+
+
+def frames_before_and_after(case):
+    """Where the pages are before the subject and after it."""
+    mover = case.subject.__self__
+    case.prepare()
+    before = mover.frames()
+    case.subject()
+    return mover.process, before, mover.frames()
+
+
+@pytest.fixture(scope="module")
+def moves():
+    """The real cases of migration, 8 MiB small."""
+    return list(migration.cases(8 << 20, 8 << 20))
+
+
+def test_every_case_of_migration_moves_every_page_to_vram_in_batches_as_its_name_says(moves):
+    batches = []
+    for case in moves:
+        process, before, after = frames_before_and_after(case)
+        memory = process.driver.memory
+        assert (before < memory.vram_start).all()
+        assert (memory.gpu_of(after) == 0).all()
+        batches.append(process.log.field("copy", "npages")[-1])
+        assert process.broken_invariants() == []
+    assert batches == [2048, 512, 2048, 2048]
+
+
+def test_the_bases_of_migration_copy_the_same_bytes(moves):
+    for case in moves[:3]:
+        mover = case.subject.__self__
+        case.prepare()
+        mover.process.cpu_write(mover.buffer, (np.arange(mover.buffer.nbytes) // 4096 % 251).astype(np.uint8))
+        ram = mover.frames()
+        case.subject()
+        there, pages = mover.frames(), mover.contents()
+        moved = pages[there].copy()
+        pages[there] = 0
+        pages[ram] = moved  # what a base copies lies where it lay before
+        case.baseline()
+        assert (pages[there] == moved).all()
+
+
+def test_the_goals_of_migration_are_those_of_the_design(moves):
+    assert [case.goal for case in moves] == [1.25, 1.2, 1.25, 5.0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self")
+@pytest.mark.parametrize(("what", "gib", "goal"), [("mapped", 32, 5.2), ("moved", 16, 64), ("scattered", 16, 64)])
+def test_page_state_and_what_a_migration_takes_for_a_while_are_small(what, gib, goal):
+    row = memory._row(what, gib, "a name", "a unit", goal)
+    assert (row["met"], row["ratio"] <= goal) == (True, True)

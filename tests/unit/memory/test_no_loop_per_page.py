@@ -21,6 +21,7 @@ from svmlab.mm import access, migrate_vma, syscalls
 from svmlab.mm.hmm import range_fault
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.mm.vma import Protection
+from svmlab.svm.process import Process
 
 FEW, MANY = 1 << 10, 1 << 20
 MOST_PASSES = 120
@@ -102,6 +103,72 @@ def pin_and_unpin(lab: Lab, mapped: Any) -> None:
     drain(syscalls.unpin(lab.mm, mapped.span))
 
 
+def driven(lab: Lab, mapped: Any, xnack: bool = False) -> None:
+    """A process whose GPU has a queue, with a buffer of that many pages that the CPU has written."""
+    lab.p = Process("toy", ram="24 GiB", vram="12 GiB", payload=False, xnack=xnack)
+    lab.p.create_queue(0)
+    lab.buffer = lab.p.mmap(mapped.span.nbytes)
+    lab.p.cpu_touch(lab.buffer, write=True)
+
+
+def untouched(lab: Lab, mapped: Any) -> None:
+    lab.p = Process("toy", ram="24 GiB", vram="12 GiB", payload=False)
+    lab.buffer = lab.p.mmap(mapped.span.nbytes)
+
+
+def scattered(lab: Lab, mapped: Any) -> None:
+    driven(lab, mapped)
+    table, span = lab.p.driver.mm.table, lab.buffer.span
+    table.set(span.start, table.get(span.start, span.last)[::-1])
+
+
+def to_gpu(lab: Lab, mapped: Any) -> None:
+    lab.p.set_attr(lab.buffer, access=["gpu0"], prefetch="gpu0")
+    lab.p.run()
+
+
+def to_cpu(lab: Lab, mapped: Any) -> None:
+    lab.p.set_attr(lab.buffer, prefetch="cpu")
+    lab.p.run()
+
+
+def map_to_gpu(lab: Lab, mapped: Any) -> None:
+    lab.p.set_attr(lab.buffer, access=["gpu0"])
+    lab.p.run()
+
+
+def on_gpu(lab: Lab, mapped: Any) -> None:
+    driven(lab, mapped)
+    to_gpu(lab, mapped)
+
+
+def mapped_to_gpu(lab: Lab, mapped: Any) -> None:
+    driven(lab, mapped)
+    map_to_gpu(lab, mapped)
+
+
+def mapped_with_xnack(lab: Lab, mapped: Any) -> None:
+    driven(lab, mapped, xnack=True)
+    map_to_gpu(lab, mapped)
+
+
+DRIVER: dict[str, tuple[Step, Step]] = {
+    "migrate to VRAM": (driven, to_gpu),
+    "migrate to VRAM from frames in no order": (scattered, to_gpu),
+    "migrate to VRAM what nobody touched": (untouched, to_gpu),
+    "migrate to RAM": (on_gpu, to_cpu),
+    "map to a GPU": (driven, map_to_gpu),
+    "map to a GPU frames in no order": (scattered, map_to_gpu),
+    "map what is in VRAM to one more GPU": (
+        on_gpu,
+        lambda lab, mapped: lab.p.set_attr(lab.buffer, access=["gpu0", "gpu1"]),
+    ),
+    "GPU loads": (mapped_to_gpu, lambda lab, mapped: lab.p.gpu_read(0, lab.buffer)),
+    "discard in VRAM": (on_gpu, lambda lab, mapped: (lab.p.discard(lab.buffer), lab.p.run())),
+    "munmap in VRAM": (on_gpu, lambda lab, mapped: (lab.p.munmap(lab.buffer), lab.p.run())),
+    "unmap from a GPU that takes faults": (mapped_with_xnack, lambda lab, mapped: lab.p.discard(lab.buffer)),
+}
+
 MECHANISMS: dict[str, tuple[Step, Step]] = {
     "populate": (nothing, populate),
     "populate with the zero page": (nothing, zero_pages),
@@ -128,6 +195,7 @@ MECHANISMS: dict[str, tuple[Step, Step]] = {
     "finalize what a child shares": (shared_collected, finish),
     "walk by HMM": (populate, walk),
     "exit": (populate, lambda lab, mapped: drain(syscalls.release(lab.mm))),
+    **DRIVER,
 }
 
 

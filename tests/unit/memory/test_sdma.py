@@ -7,8 +7,9 @@ import pytest
 
 from svmlab.hardware.costs import Costs
 from svmlab.hardware.machine import Machine
-from svmlab.hardware.sdma import Batch, SdmaRing
+from svmlab.hardware.sdma import Batch, SdmaEngines, SdmaRing
 from svmlab.log import Log
+from svmlab.svm.process import Process
 
 COSTS = Costs.load()
 TOY = Machine.find("toy")
@@ -94,3 +95,79 @@ def test_the_size_of_a_window_is_a_constant_of_the_cost_model():
         Batch(page=0, vram_page=1, npages=1500, to_vram=True), 0
     )
     assert [npages for *_, npages in windows(log)] == [1024, 476]
+
+
+@pytest.mark.parametrize("name", ["toy", "pcie-pair", "mi210-two-hives", "mi300x-8"])
+def test_every_engine_of_every_gpu_has_a_ring_of_its_own(name: str):
+    machine = Machine.find(name)
+    for gpu in machine.gpus:
+        rings = SdmaEngines(machine, gpu.index, COSTS, Log()).rings
+        assert len({id(each) for each in rings}) == gpu.sdma_engines + gpu.sdma_xgmi_engines
+
+
+def test_the_engines_of_one_gpu_do_not_wait_for_each_other():
+    log = Log()
+    for engine in SdmaEngines(TOY, 0, COSTS, log).rings:
+        engine.submit(Batch(page=0, vram_page=1, npages=512, to_vram=True), 7)
+    assert {event.time_ns for event in log.events("copy")} == {7}
+
+
+def moved_and_back(behaviour: str) -> Process:
+    process = Process("toy", behaviour=behaviour)
+    buffer = process.mmap("1300 pages", name="a")
+    process.cpu_write(buffer, 7)
+    process.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
+    process.run()
+    process.set_attr(buffer, prefetch="cpu")
+    process.run()
+    return process
+
+
+@pytest.mark.parametrize("behaviour", ["as-intended", "upstream"])
+def test_migration_takes_the_ring_of_the_first_engine_in_both_directions(behaviour: str):
+    process = moved_and_back(behaviour)
+    assert set(process.log.field("copy", "to_vram").tolist()) == {0, 1}
+    first, *others = process.driver.engines[0].rings
+    assert first.free_at_ns > 0
+    assert {ring.free_at_ns for ring in others} == {0}
+
+
+def test_a_migration_waits_once_for_the_fence_of_its_last_batch():
+    process = Process("toy", vram="16 MiB")
+    process.driver.vrams[0].force_layout([(600, 600), (1300, 100), (1500, 600)])
+    buffer = process.mmap("1300 pages")
+    process.cpu_write(buffer, 7)
+    process.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
+    last = process.log.events("copy_window")[-1]
+    waits = process.log.events("fence_wait")
+    assert len(waits) == 1
+    assert (
+        waits[0].time_ns >= last.time_ns + last.fields["duration_ns"] == process.driver.engines[0].rings[0].free_at_ns
+    )
+
+
+def test_windows_are_counted_from_the_start_of_each_batch_of_a_migration():
+    process = Process("toy", vram="16 MiB")
+    process.driver.vrams[0].force_layout([(512, 512), (1100, 300), (1500, 600)])
+    buffer = process.mmap("1300 pages")
+    process.cpu_write(buffer, 7)
+    process.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
+    for batch in process.log.events("copy"):
+        sizes = [event.npages for event in process.log.events("copy_window") if event.cause == batch.id]
+        full, rest = divmod(batch.npages, 512)
+        assert sizes == [512] * full + [rest] * bool(rest)
+    assert process.log.field("copy", "npages").sum() == 1300
+
+
+def test_the_jobs_of_two_processes_on_one_gpu_follow_each_other_on_its_ring():
+    first = Process("toy")
+    both = (first, first.spawn("other"))
+    for process in both:
+        buffer = process.mmap("600 pages")
+        process.cpu_write(buffer, 7)
+        process.start.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
+    first.run()
+    ids = first.log.select("copy")
+    begins, durations = first.log.column("time")[ids], first.log.field("copy", "duration_ns")
+    assert set(first.log.column("pid")[ids].tolist()) == {process.pid for process in both}
+    assert (begins[1:] >= begins[:-1] + durations[:-1]).all()
