@@ -105,4 +105,5 @@ def _stories(names: Iterable[str], found: Comparison) -> list[str]:
 def _outcome(name: str, result: Result) -> str:
     if result.ok:
         return f"{name}: holds, after {format_time(result.time_ns)}"
-    return f"{name}: {len(result.failures)} things do not hold, the first: {result.failures[0].expected}"
+    first = result.failures[0]
+    return f"{name}: {len(result.failures)} things do not hold, first {first.expected}, but: {first.found}"
