@@ -19,6 +19,7 @@ from svmlab.views.scene import Scene
 from svmlab.views.steps import steps
 from svmlab.views.timeline import timeline
 from svmlab.views.topology import topology
+from svmlab.views.translation import translation
 from svmlab.views.vram_map import vram_map
 
 if TYPE_CHECKING:
@@ -97,6 +98,10 @@ def _policy(process: Process) -> Scene:
     return policy_table(process, span=largest(process) if process.driver.mm.vmas else None)
 
 
+def _translation(process: Process) -> Scene:
+    return translation(process, largest(process).address)
+
+
 def _decision(process: Process) -> Scene:
     return decision_path(process.why(largest(process)))
 
@@ -106,6 +111,7 @@ VIEWS = {
     "topology": View("Which GPUs share a hive and reach each other's VRAM, and over which links.", topology),
     "timeline": View("What happened when, who waited, and for what.", timeline),
     "pagemap": View("Where each page is, in the CPU's table and in every GPU's.", _pages),
+    "translation": View("What every page table makes of the first address.", _translation),
     "steps": View("The numbered steps of the last migration, how long each took, and where the pages are now.", _steps),
     "ranges": View("Which ranges the driver keeps for the pages, and their attributes.", _ranges),
     "vram": View("Who holds the memory of a GPU, in which pieces, and what is free.", _vram),

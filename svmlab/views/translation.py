@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from svmlab.units import PAGE_SIZE
 from svmlab.views.scene import Cell, Row, Scene, Table
-from svmlab.views.source import gpu_names, place_name, plural
+from svmlab.views.source import gpu_names, place_name
 
 if TYPE_CHECKING:
     from svmlab.svm.process import Process
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tell_translation", "translation"]
 
+_MOST = 4
 _COLUMNS = ("table", "says", "access without a fault", "memory", "frame")
 
 
@@ -72,5 +73,6 @@ def tell_translation(table: Table, title: str) -> list[str]:
         limit = ", read only" if access == "read" else ""
         place = "" if memory == "-" else f" in {'RAM' if memory == 'RAM' else f'VRAM of {memory}'}"
         told.append(f"{name}: {says}{place}{limit}")
-    shown = told if len(told) <= 3 else [*told[:2], f"{plural(len(told) - 2, one='table')} more are shown"]
-    return [f"{title}.", *(f"{line}." for line in shown)]
+    cpu, *gpus = told
+    shown = gpus if len(gpus) <= _MOST else [*gpus[: _MOST - 1], f"{len(gpus) - _MOST + 1} more kinds of tables"]
+    return [f"{title}.", f"{cpu}.", f"{'; '.join(shown)}."]
