@@ -27,7 +27,7 @@ from svmlab.widgets import LocationLab
 # Two questions on earlier notebooks.
 #
 # 1. A buffer of 8 pages is in VRAM of gpu0. gpu1, in gpu0's hive and with access, reads all of it. How many pages move?
-# 2. A range has 8 pages. A call sets an attribute of pages 2 and 3 alone. How many ranges are there then?
+# 2. A range has 8 pages. A call changes an attribute of pages 2 and 3 alone. How many ranges are there then?
 
 # %% tags=["stub"]
 moved = ...
@@ -64,7 +64,7 @@ mine = predict("03.p1", one_hive="VRAM of gpu0", two_hives="RAM", second_call="R
 # ### Who reaches whose memory
 #
 # A hive is a set of GPUs joined by *xGMI* links. Inside it, each reaches the VRAM of the others. Say that a GPU is *near* another one if both are in one
-# hive, or if it is the same GPU. Otherwise it is *far*. Other machines have one hive for all, or none:
+# hive, or if it is the same GPU. Otherwise it is *far*. The picture has the machine of this notebook; the lines below it list the hives of others too.
 
 # %%
 sl.show(sl.topology("mi210-two-hives"))
@@ -144,6 +144,8 @@ print(p.ranges(a))
 print(p.why(a))
 
 # %% [markdown]
+# The pages stay in RAM, and gpu0 maps them there. *Undefined* means that no place was asked for, so nothing moves.
+#
 # ### What you predicted
 
 # %%
@@ -185,21 +187,26 @@ for name in names:
 #
 # ### Who looks at the preference?
 #
-# A GPU fault does, and GPUs take faults only if xnack is on. gpu0 reads a range in RAM that prefers gpu1. A fault has rules of its own; the second
-# picture has their truth table.
+# A GPU fault does, and GPUs take faults only if xnack is on. Nothing is prefetched; gpu0 reads a range in RAM that prefers gpu1. A fault has rules of
+# its own; the second picture has their truth table.
 
 # %%
 p = sl.Process("mi210-two-hives", xnack=True)
 a = p.mmap("1 MiB", name="a", populate=True)
 p.set_attr(a, preferred="gpu1")
+before = len(p.log)
 p.gpu(0).read(a)
-sl.show(sl.pagemap(p, a))
+sl.show(sl.timeline(p, since=before))
 print(p.log.events("decision")[-1].text)
+print(p.ranges(a))
 sl.show(sl.policy_table("mi210-two-hives", fault="gpu0"))
 
 # %% [markdown]
-# gpu0 reads VRAM of gpu1: the wish is followed, because gpu1 is near. The first three rules of a fault are about the preferred location. With xnack on every GPU has access from the start, so the row ACCESS is the usual one. Look at its last cell: gpu4 is far, so the wish for it is passed
-# over. Notebook 08 is about such faults.
+# The fault moves the pages to gpu1, and maps them for gpu0: the wish is followed, because gpu1 is near. Three locations, three answers: `actual` is gpu1,
+# `preferred` is gpu1, and `prefetch` was never set.
+#
+# With xnack on every GPU has access from the start (`gpu0-7`), so the row ACCESS is the usual one. Look at its last cell: gpu4 is far, so the wish for it is
+# passed over. Notebook 08 is about such faults.
 #
 # ### Rule 1 has a price
 #
@@ -208,18 +215,21 @@ sl.show(sl.policy_table("mi210-two-hives", fault="gpu0"))
 # %%
 p = sl.Process("mi210-two-hives", xnack=True)
 a = p.mmap("1 MiB", name="a", populate=True)
+before = len(p.log)
 p.set_attr(a, access_in_place=["gpu4"], prefetch="gpu0")
 print(p.why(a))
+p.advance("2 ms")
 p.gpu(4).read(a)
-print(p.ranges(a))
-print("migrations:", p.log.count("migrate_end"))
+sl.show(sl.timeline(p, since=before))
 
 # %% [markdown]
-# gpu4 is skipped when the range is mapped. Its first touch is a fault, and that fault brings everything home: two migrations, and nobody used the VRAM.
+# gpu4 is skipped when the range is mapped. Its first touch, 2 ms later, is a fault, and the fault brings everything home. The pages moved twice, and nobody
+# used them in VRAM. With xnack off, RAM would have been the answer at once.
 #
 # ## Explore
 #
-# In this lab the CPU fills a buffer, a call asks for what you choose, and then gpu0 reads. It starts with a prefetch to gpu4, and RAM.
+# In this lab the CPU fills a buffer, a call asks for what you choose, and then gpu0 reads. It starts with a
+# prefetch to gpu4 that ends in RAM.
 
 # %% tags=["nbval-ignore-output"]
 lab = LocationLab()
@@ -230,7 +240,7 @@ lab
 # 2. Turn xnack on, with access for gpu0. Where are the pages when the call is back, and where after the touch?
 # 3. Find a setting in which the preferred location decides where the pages end. Which other control must you change for it?
 #
-# `LocationLab("pcie-pair")` is the same lab on another machine.
+# `LocationLab("pcie-pair")` is the same lab on another machine; `HiveExplorer()`, of `svmlab.widgets` too, compares machines.
 
 # %%
 lab.static()
@@ -347,7 +357,8 @@ check("03.3", best)
 # | a far GPU is skipped | `svm_range_map_to_gpus` (kfd_svm.c) |
 #
 # The rules here are those that were posted in March 2021. Rule 1 is the reason of defect D21: an accessor in place that is far loses its mapping silently. In
-# later kernels rule 1 is gone. With xnack on they ask rule 4 of the accessors in place alone, and of all accessors with xnack off.
+# later kernels rule 1 is gone. With xnack on they ask rule 4 of the accessors in place alone, and of all accessors with xnack off. Rules 2 and 3 of a fault
+# are later ones as well: kernels of about 5.14 do not have them.
 
 # %% [markdown]
 # ## From HIP to here

@@ -16,7 +16,7 @@ from svmlab.views.style import GLYPHS, INK, PAPER, look, mix
 
 __all__ = ["lay_chart", "lay_glyph", "names_width"]
 
-_NAMES_PX = 165.0
+_NAMES_PX = 220.0
 _LANE_GAP = 6.0
 _INSET = 2.0
 _CUT_DIGITS = 3
