@@ -73,7 +73,7 @@ def served(process: Process, faults: int) -> Callable[[], None]:
     """A function that serves the next ``faults`` faults of a process."""
     driver = process.driver
     device, env = driver.devices[0], driver.world.env
-    pages = (range_.start for range_ in process.ranges())
+    pages = iter([range_.start for range_ in process.ranges()])
 
     def work() -> Blocking[None]:
         for _ in range(faults):

@@ -132,11 +132,11 @@ class ProcessDevice:
             flags: bits of each, shape ``(n,)``; 0 means unmapped. Or the bits that all have in common, as a number.
         """
         self.settle()
-        pfns = array_of(frames)
         if isinstance(flags, int):
-            self.frames.set(start, pfns)
-            self.flags.fill(start, start + len(pfns) - 1, flags)
+            self.frames.set(start, frames)
+            self.flags.fill(start, start + len(frames) - 1, flags)
         else:
+            pfns = array_of(frames)
             self.frames.set(start, pfns if flags.all() else np.where(flags != 0, pfns, np.uint32(0)))
             self.flags.set(start, flags)
         self._wake(interrupt=True)

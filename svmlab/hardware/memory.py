@@ -22,13 +22,15 @@ from svmlab.hardware.machine import Machine
 from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.units import PAGE_SIZE
 
-__all__ = ["FIRST_RAM_PFN", "ZERO_PFN", "FrameFlag", "Memory", "Pfns", "runs_of"]
+__all__ = ["FIRST_RAM_PFN", "RAM", "ZERO_PFN", "FrameFlag", "Memory", "Pfns", "runs_of"]
 
 Bytes = npt.NDArray[np.uint8]
 
 ZERO_PFN = 1
 """The shared zero page; pfn 0 names no frame."""
 FIRST_RAM_PFN = 2
+RAM = -1
+"""What stands for RAM where the index of a GPU stands for its VRAM."""
 _LARGEST_PFN = 1 << 30
 _MOST_REFERENCES = 255
 _GATHERED_PAGES = 256
@@ -110,6 +112,8 @@ class Memory:
 
     def home_of(self, frames: range) -> int | None:
         """Index of the GPU in whose VRAM a run of frames lies, -1 for RAM; None where it lies in two places."""
+        if frames.stop <= self.vram_start:
+            return RAM
         first, last = self.gpu_at(frames.start), self.gpu_at(frames.stop - 1)
         return first if first == last else None
 

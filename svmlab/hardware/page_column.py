@@ -112,9 +112,14 @@ class PageColumn:
         for _, view in self.blocks(page, page, write=True):
             view[0] = value
 
-    def set(self, start: int, values: Values) -> None:
+    def set(self, start: int, values: Values | range) -> None:
         """Set the values of ``len(values)`` pages from ``start`` on; zeros make no storage."""
         number, at = divmod(start, BLOCK_PAGES)
+        if len(values) == 1 and number in self._chunks:
+            self._chunks[number][at] = values[0]
+            return
+        if isinstance(values, range):
+            values = np.arange(values.start, values.stop, dtype=self._empty.dtype)
         if at + len(values) <= BLOCK_PAGES and number in self._chunks:
             self._chunks[number][at : at + len(values)] = values
             return
@@ -129,6 +134,9 @@ class PageColumn:
         """Set pages ``start`` to ``last`` to one value."""
         for number in range(start // BLOCK_PAGES, last // BLOCK_PAGES + 1):
             chunk = self._chunks[number] if number in self._chunks else self._make(number)
+            if start == last:
+                chunk[start % BLOCK_PAGES] = value
+                return
             chunk[max(0, start - number * BLOCK_PAGES) : last + 1 - number * BLOCK_PAGES] = value
 
     def clear(self, start: int, last: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -183,9 +183,7 @@ class Log:
             InputError: the kind has no such field.
         """
         number, titles, unused = _LAYOUT[name]
-        values = [fields.pop(title, 0) for title in titles]
-        if fields:
-            _check_fields(name, fields)
+        values = fields.values() if tuple(fields) == titles else _in_order(name, fields)
         task = self.active() or self.root
         self._pending.extend(
             (
@@ -196,7 +194,7 @@ class Log:
                 task.pid if pid is None else pid,
                 start,
                 last,
-                self._intern(text) if text else 0,
+                (self._string_ids.get(text) or self._intern(text)) if text else 0,
                 *values,
                 *unused,
             )
@@ -324,6 +322,12 @@ class Log:
 
     def __reduce__(self) -> Any:
         raise TypeError("a log is not pickled; export it instead (svmlab run --trace)")
+
+
+def _in_order(name: str, fields: dict[str, int]) -> Iterable[int]:
+    """The fields of an event as its kind lists them, which most callers do themselves; a missing one is 0."""
+    _check_fields(name, fields)
+    return [fields.get(title, 0) for title in EVENTS[name].fields]
 
 
 def _check_fields(name: str, fields: dict[str, Any]) -> None:

@@ -66,6 +66,7 @@ class AddressSpace:
         self.world, self.memory, self.costs, self.name, self.pid = world, memory, costs, name, pid
         self.vmas: SortedDict[int, Vma] = SortedDict()
         self.table = PageColumn(np.uint32)
+        self._found: Vma | None = None
         self.swap = SwapSpace()
         self.mmap_lock = RwLock(world, LockClass.MMAP, f"mmap_lock of {name}")
         self.notifiers = NotifierTree()
@@ -76,10 +77,16 @@ class AddressSpace:
         self.next_page = FIRST_ADDRESS >> PAGE_SHIFT
 
     def vma_at(self, page: int) -> Vma | None:
-        """The VMA that holds a page, or None (find_vma and the test of its start)."""
+        """The VMA that holds a page, or None (find_vma and the test of its start); the last one found comes first."""
+        vma = self._found
+        if vma is not None and vma.start <= page <= vma.last:
+            return vma
         for start in self.vmas.irange(maximum=page, reverse=True):
             vma = self.vmas[start]
-            return vma if page <= vma.last else None
+            if page > vma.last:
+                return None
+            self._found = vma
+            return vma
         return None
 
     def vmas_in(self, start: int, last: int) -> list[Vma]:
@@ -133,6 +140,7 @@ class AddressSpace:
     def remove(self, vma: Vma) -> None:
         """Take a VMA out; its entries stay for whoever zaps them."""
         del self.vmas[vma.start]
+        self._found = None
         if vma.file is not None:
             vma.file.unmapped_by(self)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
 from svmlab.hardware.injection import Injections
-from svmlab.hardware.memory import ZERO_PFN, FrameFlag
+from svmlab.hardware.memory import RAM, ZERO_PFN, FrameFlag
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
@@ -73,9 +73,9 @@ def walk(
     seen: list[Seen] = []
     page = start
     while page <= last:
-        what = _ready(mm, page, last, write=write, owners=owners)
+        what, writable = _ready(mm, page, last, write=write, owners=owners)
         if len(what):
-            seen.append((page, what, bool(mm.table.at(page) & pte.WRITE)))
+            seen.append((page, what, writable))
             page += len(what)
         else:
             yield from _fault(mm, page, last, write=write)
@@ -83,17 +83,18 @@ def walk(
     return seen
 
 
-def _ready(mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]) -> range | pte.Entries:
-    """The pages from ``page`` on that need no fault, up to ``last`` and the block's end."""
+def _ready(
+    mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]
+) -> tuple[range | pte.Entries, bool]:
+    """Pages from ``page`` on that need no fault, at most to the block's end, and whether the first is writable."""
     entries, memory = mm.table.view(page, last), mm.memory
-    frames = pte.run_of(entries)
+    frames, writable = pte.run_of(entries), bool(entries[0] & pte.WRITE)
     if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & _MIGRATING:
-        if any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in owners):
-            return frames
-        if frames.stop <= memory.vram_start and (not write or int(entries[0]) & pte.WRITE):
-            return frames
+        home = memory.home_of(frames)
+        if home in owners or (home == RAM and (writable or not write)):
+            return frames, writable
     ready = mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
-    return entries[:ready].copy()
+    return entries[:ready].copy(), writable
 
 
 def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]) -> Mask:

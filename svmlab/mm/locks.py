@@ -8,7 +8,6 @@ class could deadlock against a task that does it the other way round; like lockd
 from __future__ import annotations
 
 import sys
-from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 from types import CodeType
@@ -48,24 +47,22 @@ class _Lock:
         self.world, self.kind, self.name = world, kind, name
         self.holders: dict[Task, _Place] = {}
         self.writing = False
-        self.queue: deque[_Waiter] = deque()
+        self.queue: list[_Waiter] = []
 
     @property
     def locked(self) -> bool:
         """Whether somebody holds it."""
         return bool(self.holders)
 
-    def _check_order(self, task: Task, where: _Place) -> None:
-        for held in task.held:
-            if held.kind >= self.kind:
-                raise LockOrderError(
-                    f"{task.name} takes {self.name} in {_told(where)} while it holds {held.name}, "
-                    f"taken in {_told(held.holders[task])}",
-                    allowed=f"{self.kind.name} before {held.kind.name}"
-                    if held.kind > self.kind
-                    else f"one {self.kind.name} at a time",
-                    hint="another task that takes them in the kernel's order would deadlock with this one",
-                )
+    def _refuse(self, task: Task, held: _Lock, where: _Place) -> LockOrderError:
+        return LockOrderError(
+            f"{task.name} takes {self.name} in {_told(where)} while it holds {held.name}, "
+            f"taken in {_told(held.holders[task])}",
+            allowed=f"{self.kind.name} before {held.kind.name}"
+            if held.kind > self.kind
+            else f"one {self.kind.name} at a time",
+            hint="another task that takes them in the kernel's order would deadlock with this one",
+        )
 
     def _free_for(self, write: bool) -> bool:
         return not self.holders or not (write or self.writing)
@@ -77,11 +74,12 @@ class _Lock:
         return Held(self, task)
 
     def _acquire(self, write: bool) -> Blocking[Held]:
-        task, frame = self.world.log.task, sys._getframe(1)
+        task, frame = self.world.running or self.world.log.root, sys._getframe(1)
         where = frame.f_globals["__name__"], frame.f_code
-        if task.held:
-            self._check_order(task, where)
-        if not self.queue and self._free_for(write):
+        for held in task.held:
+            if held.kind >= self.kind:
+                raise self._refuse(task, held, where)
+        if not self.queue and (not self.holders or self._free_for(write)):
             return self._grant(task, write, where)
         wait = self.world.emit("lock_wait", text=self.name)
         begun = self.world.now
@@ -107,7 +105,7 @@ class _Lock:
 
     def _hand_over(self) -> None:
         while self.queue and self._free_for(self.queue[0].write):
-            waiter = self.queue.popleft()
+            waiter = self.queue.pop(0)
             self._grant(waiter.task, waiter.write, waiter.where)
             waiter.granted.succeed()
 
@@ -139,7 +137,7 @@ class Held:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.release()
+        self.lock.release(self.task)
 
     def release(self) -> None:
         """Give the lock up before the end of a block, or without one."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from svmlab.hardware.machine import Machine
 from svmlab.uapi import DEFAULT_FLAGS, SYSMEM, UNDEFINED
 
-__all__ = ["Considered", "Decision", "Rule", "Situation", "decide", "gpus_of"]
+__all__ = ["Considered", "Decision", "Rule", "Situation", "bits_of", "decide", "gpus_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Situation:
     in_place: int = 0
     flags: int = DEFAULT_FLAGS
     mapped: int = 0
+
+    def __hash__(self) -> int:
+        """What differs between the ranges of one process, quickly."""
+        return hash((self.prefetch, self.preferred, self.actual, self.access, self.in_place, self.mapped))
 
     def name(self, location: int) -> str:
         """A location in words."""
@@ -103,10 +108,27 @@ def decide(rules: Iterator[Rule]) -> Decision:
     raise LookupError("no rule of the decision fires")
 
 
+def bits_of(gpus: Iterable[int]) -> int:
+    """The bit set of some GPUs.
+
+    >>> bin(bits_of([0, 2, 3]))
+    '0b1101'
+    """
+    bits = 0
+    for gpu in gpus:
+        bits |= 1 << gpu
+    return bits
+
+
 def gpus_of(bits: int) -> list[int]:
     """Indices of the GPUs in a bit set, rising.
 
     >>> gpus_of(0b1101)
     [0, 2, 3]
     """
-    return [index for index in range(bits.bit_length()) if bits >> index & 1]
+    return list(_indices(bits))
+
+
+@lru_cache(maxsize=1024)
+def _indices(bits: int) -> tuple[int, ...]:
+    return tuple(index for index in range(bits.bit_length()) if bits >> index & 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -107,6 +108,7 @@ class Driver:
         queue_state: where the restore stands; only ``eviction`` changes it, by the table of ``queue_state``.
         invalidate: what the notifiers of the ranges call; set when the process opens the driver.
         walking: tasks inside an HMM walk that accepts no page in VRAM (faulting_task), by id.
+        emit: ``Log.emit`` for an event of this process.
     """
 
     def __init__(self, system: System, mm: AddressSpace, *, xnack: bool) -> None:
@@ -115,6 +117,8 @@ class Driver:
         self.memory, self.costs, self.faults = system.memory, system.costs, system.faults
         self.behaviour, self.vrams, self.engines = system.behaviour, system.vrams, system.engines
         self.pid, self.name = mm.pid, mm.name
+        self.emit: Callable[..., int] = partial(self.log.emit, pid=mm.pid)
+        self._situations: dict[tuple[int, ...], Situation] = {}  # few differ, however many ranges there are
         self.svms = RangeList(system.world, mm.name)
         self.devices = [ProcessDevice(system.world, gpu.index) for gpu in self.machine.gpus]
         self.process_info_lock = Mutex(system.world, LockClass.PROCESS_INFO, f"process_info lock of {mm.name}")
@@ -132,7 +136,7 @@ class Driver:
     @property
     def now(self) -> int:
         """Virtual time in ns."""
-        return self.world.now
+        return self.log.clock()
 
     @property
     def gpus(self) -> int:
@@ -146,8 +150,7 @@ class Driver:
 
     def situation(self, range_: Range) -> Situation:
         """What policy may know of a range."""
-        return Situation(
-            self.machine,
+        seen = (
             self.xnack,
             range_.prefetch_loc,
             range_.preferred_loc,
@@ -157,14 +160,14 @@ class Driver:
             range_.flags,
             range_.mapped,
         )
-
-    def emit(self, name: str, start: int = -1, last: int = -1, **fields: Any) -> int:
-        """Append an event of this process to the log."""
-        return self.log.emit(name, start, last, pid=self.pid, **fields)
+        situation = self._situations.get(seen)
+        if situation is None:
+            situation = self._situations[seen] = Situation(self.machine, *seen)
+        return situation
 
     def say(self, name: str, text: str, start: int = -1, last: int = -1, **fields: Any) -> int:
         """Append an event with a text."""
-        return self.log.emit(name, start, last, pid=self.pid, text=text, **fields)
+        return self.emit(name, start, last, text=text, **fields)
 
     def check_gpu(self, index: int) -> ProcessDevice:
         """The process-device of a GPU.

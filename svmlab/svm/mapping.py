@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from svmlab.mm.hmm import Seen, range_fault, walk
 from svmlab.mm.vma import Vma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
-from svmlab.svm.decision import gpus_of
+from svmlab.svm.decision import bits_of, gpus_of
 from svmlab.svm.driver import Driver
 from svmlab.svm.policy import mapped_gpus, skipped_peer
 from svmlab.svm.pte import entry_flags, run_flags
@@ -35,8 +35,7 @@ Writable = bool | npt.NDArray[np.bool_]
 __all__ = ["Target", "unmap_from_gpus", "validate_and_map", "validate_ram"]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What to map where.
 
     Attributes:
@@ -85,13 +84,13 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
     yield from driver.behaviour.skipped_gpus(driver, range_, target)
     if not gpus:
         return
-    page = target.start
+    page, mapping = target.start, bits_of(gpus)
     while page <= target.last:
         vma = driver.mm.vma_at(page)
         if vma is None:
             raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
         last = min(vma.last, target.last)
-        yield from _map_piece(driver, range_, vma, Target(page, last, sum(1 << gpu for gpu in gpus)))
+        yield from _map_piece(driver, range_, vma, Target(page, last, mapping))
         page = last + 1
     range_.mapping_done, range_.validated_ns = True, driver.now
 
@@ -141,6 +140,10 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
 def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tuple[int, list[Seen]]]:
     """Walk until a walk changes nothing itself: faults of its own, such as copy-on-write, reach the notifier too.
 
+    1. bring home pages in VRAM that relatives share
+    2. wait until nobody changes the pages
+    3. walk; start over if the page table changed meanwhile
+
     Returns:
         The notifier's count that belongs to what the walk saw, and what that was.
 
@@ -152,12 +155,14 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tu
     start, last, owners = piece.start, piece.last, _owners(driver.machine, piece.gpus)
     deadline_ns = driver.now + SEC
     while driver.now <= deadline_ns:
-        yield from _unshare(driver, vma, piece)
+        page = start
+        while (page := _first_shared(driver, vma, page, last)) <= last:
+            yield from _fault_in(driver.mm, page)
         yield from driver.mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
         seen = yield from walk(driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults)
         # a relative's migration that the walk waited for may have put shared pages into VRAM
-        if range_.sequence == sequence and _first_shared(driver, vma, piece) > last:
+        if range_.sequence == sequence and _first_shared(driver, vma, start, last) > last:
             return sequence, seen
     raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
 
@@ -177,16 +182,14 @@ def _reported(driver: Driver, vma: Vma, seen: list[Seen]) -> Iterator[tuple[int,
             yield page, frames, may | (frames >= start) if vma.writable else may
 
 
-def _unshare(driver: Driver, vma: Vma, piece: Target) -> Blocking[None]:
-    """Bring home pages in VRAM that relatives share: a GPU that writes one would write it for all of them."""
-    page = piece.start
-    while (page := _first_shared(driver, vma, Target(page, piece.last, piece.gpus))) <= piece.last:
-        yield from _fault_in(driver.mm, page)
+def _first_shared(driver: Driver, vma: Vma, page: int, last: int) -> int:
+    """The first page from ``page`` on that a GPU must not write where it is; the one behind ``last`` if none is so.
 
-
-def _first_shared(driver: Driver, vma: Vma, piece: Target) -> int:
-    """The first page of a piece that a GPU must not write where it is; the one behind the piece if there is none."""
+    A GPU that writes a page in VRAM that relatives share would write it for all of them.
+    """
     mm, memory = driver.mm, driver.memory
+    if len(mm.family) == 1 or not vma.writable or not vma.private:
+        return last + 1
 
     def own(entries: pte.Entries) -> npt.NDArray[np.bool_]:
         pfns = np.where((entries & (pte.SWAP | pte.WRITE)) == 0, pte.pfn_of(entries), 0)
@@ -194,8 +197,7 @@ def _first_shared(driver: Driver, vma: Vma, piece: Target) -> int:
         alone |= memory.references[pfns] <= 1
         return alone
 
-    page = piece.start if vma.writable and vma.private and len(mm.family) > 1 else piece.last + 1
-    while page <= piece.last and (ready := mm.table.leading(page, piece.last, own)):
+    while page <= last and (ready := mm.table.leading(page, last, own)):
         page += ready
     return page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from svmlab.errors import DriverError
 from svmlab.hardware.memory import FrameFlag
@@ -28,8 +29,7 @@ ATTEMPTS = 4
 """One and three retries: the posting compares with a post-increment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Journey:
+class Journey(NamedTuple):
     """Where pages are to go, why, and which.
 
     Attributes:

@@ -268,6 +268,8 @@ def mapped_gpus(s: Situation, bits: int) -> list[int]:
 
     Kernel: svm_range_map_to_gpus (kfd_svm.c)
     """
+    if not s.actual:
+        return gpus_of(bits)
     return [gpu for gpu in gpus_of(bits) if not skipped_peer(s, gpu)]
 
 
