@@ -54,13 +54,20 @@ def _number(answer: Any) -> int | None:
     return number if isinstance(answer, str) or number == answer else None
 
 
-def order(right: Mapping[str, str], needs: Mapping[str, str], *, strangers: Mapping[str, str] | None = None) -> Judge:
+def order(
+    right: Mapping[str, str],
+    needs: Mapping[str, str],
+    *,
+    strangers: Mapping[str, str] | None = None,
+    of: str = "a migration",
+) -> Judge:
     """Judge pieces put in order, given as letters in a text, a list or a tuple.
 
     Args:
         right: the pieces by their letters, in the right order.
         needs: for each letter, what must have happened before it.
         strangers: pieces that do not belong, by their letters, each with why not.
+        of: what the pieces are steps of.
     """
     outside = strangers or {}
 
@@ -73,10 +80,10 @@ def order(right: Mapping[str, str], needs: Mapping[str, str], *, strangers: Mapp
     def _misplaced(letters: str, place: int, letter: str) -> Miss | None:
         given = f"place {place + 1} of {len(right)}"
         if place >= len(letters):
-            return Miss(given, "nothing", "one more piece", "every step of a migration happens")
+            return Miss(given, "nothing", "one more piece", f"every step of {of} happens")
         mine = letters[place]
         if mine in outside:
-            return Miss(given, mine, "a step of this migration", outside[mine])
+            return Miss(given, mine, f"a step of {of}", outside[mine])
         if mine not in right:
             letters_there_are = ", ".join(sorted({*right, *outside}))
             return Miss(given, mine, f"one of the letters {letters_there_are}", "each letter is a piece")

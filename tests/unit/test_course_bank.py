@@ -2,6 +2,7 @@
 
 import re
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -25,6 +26,41 @@ def four_fates_in_another_order(p, a):
     p.cpu_touch(a.pages(2), write=True)
     p.set_attr(a.pages(0, 2), access_in_place=["gpu0"])
     p.set_attr(a.pages(0), prefetch="gpu0")
+
+
+def ranges_between_edges(old, new):
+    edges = sorted({old[0], old[1] + 1, new[0], new[1] + 1})
+    pieces = [(first, end - 1) for first, end in pairwise(edges)]
+    return [piece for piece in pieces if any(span[0] <= piece[0] <= span[1] for span in (old, new))]
+
+
+def ranges_page_by_page(old, new):
+    found = []
+    for page in range(min(old[0], new[0]), max(old[1], new[1]) + 1):
+        here = tuple(span[0] <= page <= span[1] for span in (old, new))
+        if any(here) and found and found[-1][1] == page - 1 and found[-1][2] == here and page not in (old[0], new[0]):
+            found[-1][1] = page
+        elif any(here):
+            found.append([page, page, here])
+    return tuple([first, last] for first, last, _ in found)
+
+
+def one_union(old, new):
+    return [(min(old[0], new[0]), max(old[1], new[1]))]
+
+
+def old_replaced_by_new(old, new):
+    return [piece for piece in ((old[0], new[0] - 1), new, (new[1] + 1, old[1])) if piece[0] <= piece[1]]
+
+
+def ends_off_by_one(old, new):
+    edges = sorted({*old, *new})
+    return list(pairwise(edges)) if len(edges) > 1 else [(edges[0], edges[0])]
+
+
+def gaps_between_kept(old, new):
+    edges = sorted({old[0], old[1] + 1, new[0], new[1] + 1})
+    return [(first, end - 1) for first, end in pairwise(edges)]
 
 
 def best_by_sets(xnack, prefetch, users, hives):
@@ -94,6 +130,15 @@ RIGHT = {
         {"access": ["gpu0"], "access_in_place": ["gpu1"], "prefetch": "gpu0"},
     ],
     "01.3": [four_fates, four_fates_in_another_order],
+    "02.w1": [4, "4"],
+    "02.w2": ["mapped", " Mapped"],
+    "02.1": ["DFGBAC", "d, f, g, b, a, c", ["D", "F", "G", "B", "A", "C"]],
+    "02.2": [ranges_between_edges, ranges_page_by_page],
+    "02.3": [
+        [(0, 7, {"access": ["gpu0"]}), (8, 15, {"access_in_place": ["gpu0"]})],
+        [(0, 15, {"access": ["gpu0", "gpu5"]}), [3, 3, {"access_in_place": "gpu0"}]],
+        ((0, 15, {"access_in_place": ["gpu0"]}), (15, 15, {"access": ["gpu0"], "prefetch": "gpu0"})),
+    ],
     "03.w1": [0, "0", "0x0"],
     "03.w2": [3, "3"],
     "03.1": ["54512135", 54512135, "5 4 5 1 2 1 3 5", [5, 4, 5, 1, 2, 1, 3, 5], "5, 4, 5, 1, 2, 1, 3, 5"],
@@ -148,6 +193,30 @@ WRONG = {
         lambda p, a: (four_fates(p, a), p.cpu_read(a.pages(0))),
         lambda p, a: p.set_attr(a.pages(9), access=["gpu0"]),
         7,
+    ],
+    "02.w1": [3, 5, "seven"],
+    "02.w2": ["accessible", "both", None],
+    "02.1": ["DFGBA", "DFGABC", "DFBGAC", "FDGBAC", "DFGBACE", "DFGBEAC", "DFGBCA", ""],
+    "02.2": [
+        one_union,
+        old_replaced_by_new,
+        ends_off_by_one,
+        gaps_between_kept,
+        lambda old, new: [old, new],
+        unfinished,
+        7,
+    ],
+    "02.3": [
+        [],
+        [(0, 15, {"access": ["gpu0"]})],
+        [(0, 7, {"access": ["gpu0"]})],
+        [(0, 7, {"access": ["gpu0"]}), (8, 15, {"access": ["gpu1"]})],
+        [(0, 7, {"access": ["gpu0"]}), (8, 15, {"no_access": ["gpu0"]})],
+        [(0, 16, {"access": ["gpu0"]})],
+        [(0, 7, {"acess": ["gpu0"]})],
+        [(0, 7, {1: 2})],
+        [(0, 7)],
+        {"access": ["gpu0"]},
     ],
     "03.w1": [8, 1, "none"],
     "03.w2": [1, 2, 4],
