@@ -17,6 +17,7 @@
 
 # %%
 import svmlab as sl
+from svmlab import views
 from svmlab.course import check, compare, hint, predict
 from svmlab.svm.policy_grid import table
 from svmlab.widgets import LocationLab
@@ -159,10 +160,13 @@ compare(mine)
 # Five rules are asked in a fixed order, and the first that fires decides. So a table can hold every answer. The picture varies the access of three GPUs,
 # the prefetch location and xnack. Rows that always agree are one row; the number in a cell is the rule.
 #
-# How often does rule 4 turn a prefetch into RAM? The lines below it count that over all combinations of two GPUs, on four machines.
+# Below it stands the same as text. How often does rule 4 turn a prefetch into RAM? The last lines count that over all combinations of two GPUs, on four
+# machines.
 
 # %%
-sl.show(sl.policy_table("mi210-two-hives", gpus=["gpu0", "gpu1", "gpu4"]))
+truth = sl.policy_table("mi210-two-hives", gpus=["gpu0", "gpu1", "gpu4"])
+sl.show(truth)
+print(views.table(truth))
 for name in names:
     pair = [0, 1] if name == "pcie-pair" else [0, 4]
     rules = [row.decision.rule for row in table(sl.Machine.find(name), gpus=pair)]
@@ -356,7 +360,7 @@ check("03.3", best)
 # | the rules of a GPU fault | `svm_range_best_restore_location` (kfd_svm.c) |
 # | a far GPU is skipped | `svm_range_map_to_gpus` (kfd_svm.c) |
 #
-# The rules here are those that were posted in March 2021. Rule 1 is the reason of defect D21: an accessor in place that is far loses its mapping silently. In
+# The five rules are as posted in March 2021. Rule 1 is the reason of defect D21: an accessor in place that is far loses its mapping silently. In
 # later kernels rule 1 is gone. With xnack on they ask rule 4 of the accessors in place alone, and of all accessors with xnack off. Rules 2 and 3 of a fault
 # are later ones as well: kernels of about 5.14 do not have them.
 
