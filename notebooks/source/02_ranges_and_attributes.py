@@ -162,7 +162,7 @@ compare(mine)
 # %% [markdown]
 # ## Explain
 #
-# How does one range become three? Here is the log of such a call:
+# How does one range become three? Here is the log of such a call; `0x7e0000000` is the buffer's first page:
 
 # %%
 p = sl.Process("mi210-two-hives", vram="64 MiB")
@@ -189,7 +189,7 @@ print(p.ranges(a))
 # %% [markdown]
 # No range prefers gpu0: the pages inside the buffer did not get half a call.
 #
-# **A misconception:** "A second call replaces the first range." It replaces neither the pages nor the attributes:
+# **A misconception:** "A second call replaces the first range." The log does remove a range, but its pieces carry on:
 #
 # * Pages outside of the second call stay as they are, in ranges of their own.
 # * Pages in both calls have the attributes of both; only where both name the same attribute does the second one win.

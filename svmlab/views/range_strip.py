@@ -76,7 +76,7 @@ def range_strip(process: Process, span: SpanLike, *, before: Scene | None = None
         ``old -> new``. It is a snapshot: keep it to compare with later.
 
     Raises:
-        InputError: neither a mapping nor a range is in the span, or ``before`` is of other pages.
+        InputError: ``before`` is of other pages, or there is none, and neither a mapping nor a range is in the span.
 
     >>> import svmlab as sl
     >>> p = sl.Process("toy")
@@ -92,7 +92,8 @@ access gpu0 -> gpu0, gpu1; mapped gpu0 -> gpu0, gpu1.
     from svmlab.svm.buffer_view import span_of
 
     where = span_of(span)
-    _check(process, where)
+    if before is None:  # what is gone since an earlier strip is worth a picture
+        _check(process, where)
     lane = Lane("after" if before else "ranges", f"{where.npages} pages from {where.start:#x}")
     bars = tuple(_bars(process, where, lane.name))
     old = () if before is None else _as_before(before, lane)

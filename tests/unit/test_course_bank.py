@@ -332,6 +332,13 @@ def test_answers_that_name_the_same_step_too_early_get_the_rule_of_that_step(cap
     assert "GPUs map what the CPU's page table names in the end" in capsys.readouterr().out
 
 
+def test_a_step_that_does_not_belong_names_what_it_is_no_step_of(capsys):
+    check("02.1", "DFE")
+    told = capsys.readouterr().out
+    assert "a step of such a call" in told
+    assert "no call joins ranges" in told
+
+
 def test_an_answer_that_raises_is_told_in_one_line():
     def judge(answer):
         yield None

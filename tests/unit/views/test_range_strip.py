@@ -183,6 +183,17 @@ def test_a_range_that_reaches_beyond_the_span_is_cut_there():
     assert bars(range_strip(p, a.pages(4, 8)), "ranges") == [(0, 8, "cpu", 0)]
 
 
+def test_what_is_left_when_all_is_unmapped_is_told_though_the_pages_are_nobodys():
+    p = sl.Process("toy")
+    a = p.mmap("64 KiB")
+    p.set_attr(a, access=["gpu0"])
+    before = range_strip(p, a)
+    p.munmap(a)
+    p.run()
+    told = describe(range_strip(p, a, before=before))
+    assert told == "1 range before, 0 ranges after. Pages 0-15: no longer registered."
+
+
 def test_pages_of_nobody_are_refused():
     p = sl.Process("toy")
     with pytest.raises(InputError, match="nothing is mapped or registered"):

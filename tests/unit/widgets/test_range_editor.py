@@ -30,6 +30,7 @@ def test_a_call_that_changes_nothing_cuts_nothing(start):
         ("a range with free pages around it", "0-15", "access for gpu1", "1 range before, 3 ranges after"),
         ("no range", "3 - 5", "prefetch to gpu0", "0 ranges before, 1 range after"),
         ("one range", "4-7", "munmap", "1 range before, 2 ranges after"),
+        ("two ranges", "0-15", "munmap", "2 ranges before, 0 ranges after"),
     ],
 )
 def test_ranges_before_and_after(start, before, pages, call, told):
