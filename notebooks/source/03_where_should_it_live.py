@@ -17,7 +17,6 @@
 
 # %%
 import svmlab as sl
-from svmlab import views
 from svmlab.course import check, compare, hint, predict
 from svmlab.svm.policy_grid import table
 from svmlab.widgets import LocationLab
@@ -166,7 +165,7 @@ compare(mine)
 # %%
 truth = sl.policy_table("mi210-two-hives", gpus=["gpu0", "gpu1", "gpu4"])
 sl.show(truth)
-print(views.table(truth))
+print(sl.views.table(truth))
 for name in names:
     pair = [0, 1] if name == "pcie-pair" else [0, 4]
     rules = [row.decision.rule for row in table(sl.Machine.find(name), gpus=pair)]
