@@ -317,8 +317,8 @@ check("02.3", calls)
 # | `p.attributes` | `svm_range_get_attr` (kfd_svm.c) |
 #
 # As posted in March 2021, ranges were cut even if nothing changed, and a request was compared with a range full of zeros, so that a change of access could be
-# lost (X30). With xnack on, a new range gave access to nobody. With several ranges to move, the first that fails ends the call (D16), here as in the posting; later kernels go on with the others. They also
-# limit how large a new range may be, and cut longer ones.
+# lost (X30). With xnack on, a new range gave access to nobody. With several ranges to move, the first that fails ends the call (D16), here as in the posting;
+# later kernels go on with the others. They also limit how large a new range may be, and cut longer ones.
 
 # %% [markdown]
 # ## From HIP to here
@@ -335,11 +335,11 @@ check("02.3", calls)
 # %% [markdown] tags=["stub"]
 # ## Next
 #
-# Notebook 03, *Where should it live?*: which attribute decides where pages go. Answers with reasons are in
+# Notebook 03, *Where should it live?*: which rule decides where a range belongs. Answers with reasons are in
 # [the version with solutions](solutions/02_ranges_and_attributes.ipynb).
 
 # %% [markdown] tags=["solution"]
 # ## Next
 #
-# Notebook 03, *Where should it live?*: which attribute decides where pages go. Work in
+# Notebook 03, *Where should it live?*: which rule decides where a range belongs. Work in
 # [the version without solutions](../02_ranges_and_attributes.ipynb).
