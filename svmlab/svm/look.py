@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from svmlab.hardware.frames import where
 from svmlab.hardware.gpu import PteFlag
+from svmlab.hardware.memory import FrameFlag, Memory
 from svmlab.mm import entries as pte
 from svmlab.mm.access import Bytes, peek
 from svmlab.mm.span import Span
@@ -40,10 +43,10 @@ class Look:
         """Where each page is: 0 for RAM, a gpu id for VRAM, ``NOWHERE`` or ``SWAPPED``; shape ``(pages,)``."""
         entries = self.driver.mm.table.get(span.start, span.last)
         ids = np.array([0, *(gpu.gpu_id for gpu in self.driver.machine.gpus)], np.int64)
-        where = ids[self.driver.memory.gpu_of(pte.pfn_of(entries)) + 1]
-        where[(entries & pte.SWAP) != 0] = SWAPPED
-        where[entries == pte.NONE] = NOWHERE
-        return where
+        places = ids[self.driver.memory.gpu_of(pte.pfn_of(entries)) + 1]
+        places[(entries & pte.SWAP) != 0] = SWAPPED
+        places[entries == pte.NONE] = NOWHERE
+        return places
 
     def cpu_entries(self, span: Span) -> npt.NDArray[np.uint8]:
         """The ``EntryKind`` of each page's CPU page table entry, shape ``(pages,)``."""
@@ -63,9 +66,9 @@ class Look:
         """What a GPU's page table shows for each page: a location as ``locations``; ``NOWHERE`` is no mapping."""
         frames = self.driver.devices[gpu].frames.get(span.start, span.last)
         ids = np.array([0, *(each.gpu_id for each in self.driver.machine.gpus)], np.int64)
-        where = ids[self.driver.memory.gpu_of(frames) + 1]
-        where[~self._valid(gpu, span)] = NOWHERE
-        return where
+        places = ids[self.driver.memory.gpu_of(frames) + 1]
+        places[~self._valid(gpu, span)] = NOWHERE
+        return places
 
     def any_mapping(self, gpu: int, span: Span) -> npt.NDArray[np.bool_]:
         """Whether a GPU maps each page to anything, shape ``(pages,)``."""
@@ -111,6 +114,17 @@ class Look:
         """VRAM that SVM buffers of all processes hold on a GPU, in bytes."""
         return self.driver.vrams[gpu].used_pages * PAGE_SIZE
 
+    def locked(self, span: Span) -> dict[str, int]:
+        """How many frames are locked: of those in RAM that the CPU's table names, and of the ranges' VRAM."""
+        memory = self.driver.memory
+        named = pte.pfn_of(self.driver.mm.table.get(span.start, span.last))
+        buffers = {range_.buffer.number: range_.buffer for range_ in self.ranges(span) if range_.buffer is not None}
+        held = [where(each.frames(memory.first_of(each.gpu), 0, each.npages)) for each in buffers.values()]
+        return {
+            "RAM": _count_locked(memory, named[~memory.is_device(named)]),
+            "VRAM": sum(_count_locked(memory, frames) for frames in held),
+        }
+
     def counters(self, gpu: int, *, since: int = 0) -> dict[str, int]:
         """Counters of a process-device, derived from the log: pages in, pages out, faults served."""
         log, pid, own = self.driver.log, self.driver.pid, self.driver.machine.gpu(gpu).gpu_id
@@ -123,3 +137,7 @@ class Look:
             "page_out": int(moved[log.field("migrate_end", "source", ends) == own].sum()),
             "faults": int(np.count_nonzero(log.field("page_fault_end", "gpu", served) == gpu)),
         }
+
+
+def _count_locked(memory: Memory, frames: Any) -> int:
+    return int(np.count_nonzero(memory.flags[frames] & FrameFlag.LOCKED))

@@ -34,8 +34,8 @@ class Entry:
 
     Attributes:
         gpu: whose table, by GPU index; -1: the CPU's.
-        says: what the entry is: ``"nothing"``, ``"a frame"``, ``"the zero page"``, ``"a device page"``, ``"a place in
-            swap"``.
+        says: what the entry is: ``"nothing"``, ``"a frame"``, ``"the zero page"``, ``"a device page"``, ``"a migration
+            entry"`` (whoever touches the page has to wait), ``"a place in swap"``.
         access: what its owner may do without a fault: ``"none"``, ``"read"`` or ``"read and write"``.
         location: where the frame is, 0 for RAM or a gpu id; -1 without a frame.
         frame: the frame's number, counted from 0 in its memory; -1 without a frame.
@@ -64,6 +64,8 @@ def _cpu_entry(driver: Driver, page: int) -> Entry:
     says, access = _CPU_SAYS.get(kind, "a frame"), _CPU_ACCESS[kind]
     if kind in (pte.EntryKind.NONE, pte.EntryKind.SWAP):
         return Entry(-1, says, access)
+    if pte.migrating(entry, driver.memory)[0]:
+        says, access = "a migration entry", "none"
     return Entry(-1, says, access, *_place(driver, pte.pfn_of(entry)))
 
 

@@ -4,6 +4,7 @@ from svmlab.widgets.address_explorer import AddressExplorer
 from svmlab.widgets.defect_lab import DefectLab
 from svmlab.widgets.fault_stepper import FaultStepper
 from svmlab.widgets.hive_explorer import HiveExplorer
+from svmlab.widgets.hurdle_stepper import HurdleStepper
 from svmlab.widgets.location_lab import LocationLab
 from svmlab.widgets.ping_pong import PingPong
 from svmlab.widgets.pressure_sweep import PressureSweep
@@ -17,6 +18,7 @@ __all__ = [
     "DefectLab",
     "FaultStepper",
     "HiveExplorer",
+    "HurdleStepper",
     "LocationLab",
     "MigrationStepper",
     "PingPong",

@@ -106,6 +106,52 @@ def best_if_all_users_share_a_hive(xnack, prefetch, users, hives):
     return prefetch if any(users <= hive for hive in hives) else "cpu"
 
 
+def states(**changed):
+    """The table of 04.1, with some steps told otherwise: ``_3=(...)``."""
+    told = {
+        1: ("migration", "locked", "free"),
+        2: ("migration", "locked", "held"),
+        3: ("migration", "locked", "locked"),
+        4: ("migration", "locked", "locked"),
+        5: ("device", "free", "in use"),
+        6: ("device", "free", "in use"),
+    }
+    return told | {int(step[1:]): words for step, words in changed.items()}
+
+
+def windows_one_by_one(nodes):
+    return sum(len(range(0, npages, 512)) for npages in nodes)
+
+
+def pin_one(p, a):
+    p.pin(a.pages(0))
+
+
+def unpin_one(p, a):
+    p.unpin(a.pages(0))
+
+
+def pin_all(p, a):
+    p.pin(a)
+
+
+def unpin_all(p, a):
+    p.unpin(a)
+
+
+def little_vram(p, _a):
+    p.vram_layout("gpu0", [(1, 1000)])
+
+
+def much_vram(p, _a):
+    p.vram_layout("gpu0", [(1, 1000), (2048, 1000)])
+
+
+def throw_away(p, a):
+    p.discard(a.pages(0))
+    p.pin(a.pages(0))
+
+
 def unfinished(*_):
     return None
 
@@ -149,6 +195,19 @@ RIGHT = {
         {"access": ["gpu1"], "access_in_place": [], "machine": "pcie-pair"},
     ],
     "03.3": [best_by_sets, best_rule_by_rule],
+    "04.w1": ["RAM", "ram "],
+    "04.w2": ["a device page", "A device page"],
+    "04.1": [
+        states(),
+        {step: [f"a {cpu} entry", *pages] for step, (cpu, *pages) in states().items()},
+        {step: ("a device page" if step > 4 else cpu, *pages) for step, (cpu, *pages) in states().items()},
+    ],
+    "04.2": [
+        lambda nodes: sum(-(-npages // 512) for npages in nodes),
+        lambda nodes: sum((npages - 1) // 512 + 1 for npages in nodes),
+        windows_one_by_one,
+    ],
+    "04.3": [(pin_one, unpin_one), [pin_all, unpin_all], (little_vram, much_vram)],
 }
 WRONG = {
     "00.w1": [63, 256, 65536, 64.5, None, "many"],
@@ -260,6 +319,39 @@ WRONG = {
         lambda xnack, prefetch, users: prefetch,
         unfinished,
         "cpu",
+    ],
+    "04.w1": ["VRAM of gpu0", "gpu0", None],
+    "04.w2": ["nothing", "a frame", "V0", 0],
+    "04.1": [
+        states(_1=("frame", "in use", "free")),
+        states(_2=("migration", "locked", "locked")),
+        states(_3=("migration", "locked", "in use")),
+        states(_4=("device", "free", "in use")),
+        states(_5=("migration", "free", "in use")),
+        states(_5=("device", "in use", "in use")),
+        states(_6=("device", "free", "held")),
+        states(_5=("device", "free")),
+        {},
+        "migration",
+    ],
+    "04.2": [
+        lambda nodes: (sum(nodes) + 511) // 512,
+        len,
+        lambda nodes: sum(npages // 512 + 1 for npages in nodes),
+        lambda nodes: sum(npages / 512 for npages in nodes),
+        lambda nodes: sum(max(1, npages // 512) for npages in nodes),
+        unfinished,
+        4,
+    ],
+    "04.3": [
+        (unfinished, unfinished),
+        (pin_one, unfinished),
+        (unpin_one, pin_one),
+        (lambda p, a: p.inject("copy"), unfinished),
+        (lambda p, a: p.inject("page_lock"), unfinished),
+        (throw_away, unpin_one),
+        (lambda p, a: p.munmap(a), unfinished),
+        pin_one,
     ],
 }
 

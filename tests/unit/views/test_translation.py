@@ -90,3 +90,15 @@ def test_a_look_touches_nothing(p):
     before = len(p.log)
     translation(p, a.address)
     assert len(p.log) == before
+
+
+def test_a_page_under_way_is_a_migration_entry_that_lets_nobody_in(p):
+    a = p.mmap("4 KiB")
+    a[:] = 7
+    p.start.set_attr(a, access=["gpu0"], prefetch="gpu0")
+    while not p.log.count("copy"):
+        p.advance("1 us")
+    assert rows(translation(p, a.address))["CPU table"] == ("a migration entry", "none", "RAM", "0x2")
+    assert p.look.locked(a.span) == {"RAM": 1, "VRAM": 1}
+    p.run()
+    assert p.look.locked(a.span) == {"RAM": 0, "VRAM": 0}
