@@ -68,8 +68,7 @@ mine = predict("03.p1", one_hive="VRAM of gpu0", two_hives="RAM", second_call="R
 
 # %%
 sl.show(sl.topology("mi210-two-hives"))
-names = ("mi210-two-hives", "mi250x-node", "mi300x-8", "pcie-pair")
-for name in names:
+for name in ("mi210-two-hives", "mi250x-node", "mi300x-8", "pcie-pair"):
     machine = sl.Machine.find(name)
     print(f"{name:<16} {len(machine.gpus)} GPUs, hives: {list(machine.hives.values()) or 'none'}")
 
@@ -166,10 +165,10 @@ compare(mine)
 truth = sl.policy_table("mi210-two-hives", gpus=["gpu0", "gpu1", "gpu4"])
 sl.show(truth)
 print(sl.views.table(truth))
-for name in names:
-    pair = [0, 1] if name == "pcie-pair" else [0, 4]
-    rules = [row.decision.rule for row in table(sl.Machine.find(name), gpus=pair)]
-    print(f"{name:<16} {rules.count('an accessor is far'):>2} of {len(rules)}")
+pairs = {"mi210-two-hives": [0, 4], "mi250x-node": [0, 4], "mi300x-8": [0, 4], "pcie-pair": [0, 1]}
+for name, pair in pairs.items():
+    fired = [row.decision.rule for row in table(sl.Machine.find(name), gpus=pair)]
+    print(f"{name:<16} {fired.count('an accessor is far'):>2} of {len(fired)}")
 
 # %% [markdown]
 # Read a column downwards: a prefetch to gpu0 ends in RAM in each row in which gpu4 has access. Whether gpu0 has access itself plays no part. Without any
