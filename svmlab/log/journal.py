@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, overload
 
 import numpy as np
@@ -27,6 +28,14 @@ _LAYOUT = {
 """Number, fields and unused slots of each kind."""
 _FIELDS = {kind.name: frozenset(kind.fields) for kind in KINDS}
 _FLUSH_ROWS = 4096
+
+
+def _number(name: str) -> int:
+    if name not in _NUMBER:
+        near = get_close_matches(name, _NUMBER, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "print(*p.log) shows which there are"
+        raise InputError(f"no event is called {name!r}", hint=hint)
+    return _NUMBER[name]
 
 
 @dataclass(slots=True, eq=False)
@@ -232,7 +241,7 @@ class Log:
     def select(self, name: str, *, since: int = 0, pid: int | None = None) -> npt.NDArray[np.intp]:
         """Ids of the events of one kind, from event ``since`` on, of one process or of all."""
         rows = self._rows()[since:]
-        hit = rows[:, 1] == _NUMBER[name]
+        hit = rows[:, 1] == _number(name)
         if pid is not None:
             hit &= rows[:, 4] == pid
         return np.flatnonzero(hit) + since
@@ -258,7 +267,7 @@ class Log:
         rows = self._rows()[since:]
         hit = np.ones(len(rows), bool)
         if names:
-            hit = np.isin(rows[:, 1], [_NUMBER[name] for name in names])
+            hit = np.isin(rows[:, 1], [_number(name) for name in names])
         if pid is not None:
             hit &= rows[:, 4] == pid
         return [self[int(i)] for i in np.flatnonzero(hit) + since]

@@ -91,6 +91,12 @@ def test_a_kind_that_is_not_in_the_table_is_refused(clock: Clock):
         clock.log().emit("nothing")
 
 
+@pytest.mark.parametrize("look", [lambda log: log.events("migrate_ends"), lambda log: log.count("migrate_ends")])
+def test_looking_for_a_kind_that_there_is_not_names_those_that_are_near(clock: Clock, look):
+    with pytest.raises(InputError, match="no event is called 'migrate_ends'; try: did you mean migrate_end"):
+        look(clock.log())
+
+
 def test_many_events_at_once_are_the_same_as_one_after_another(clock: Clock):
     one, many = clock.log(), clock.log()
     times, pages = np.arange(5) * 10, np.arange(5) * 512
