@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from svmlab.units import format_size, format_time
+from svmlab.views.migrate_entries import tell_migrate_entries
 from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
 from svmlab.views.tell import tell_any, tell_decision, tell_follows, tell_page_map, tell_policy, tell_policy_rules
@@ -28,6 +29,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "decision": tell_decision,
     "follows": tell_follows,
     "translation": tell_translation,
+    "migrate entries": tell_migrate_entries,
     "bytes moved": tell_bytes_moved,
     "time waited": tell_time_waited,
     "counts": tell_counts,

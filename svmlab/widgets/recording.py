@@ -15,9 +15,11 @@ import numpy.typing as npt
 from svmlab.hardware.memory import Memory
 from svmlab.log import Event
 from svmlab.mm import entries as pte
+from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.mm.span import Span
 from svmlab.svm.handle import Handle
 from svmlab.svm.process import Process
+from svmlab.views.migrate_entries import EntryRun, entry_runs
 
 __all__ = ["Chapter", "Moment", "Recording", "record"]
 
@@ -49,6 +51,8 @@ class Moment:
         entries: how many entries of the CPU's table there are of each kind; ``"migration"`` is a page under way, so
             that who touches it has to wait.
         stopped: for each GPU whether its queues stand still.
+        src_dst: the src and dst entries of the migrations under way, and of those that this moment finalized; pages
+            are counted from the first that is looked at.
     """
 
     since: int
@@ -57,6 +61,7 @@ class Moment:
     tables: Mapping[str, Places]
     entries: Mapping[str, int]
     stopped: tuple[bool, ...]
+    src_dst: tuple[EntryRun, ...] = ()
 
     @property
     def migrating(self) -> bool:
@@ -104,24 +109,51 @@ def record(process: Process, span: Span, *, chapters: Iterable[Chapter]) -> Reco
         span: the pages to look at.
         chapters: what to do.
     """
-    moments, ends = [_look(process, span, len(process.log))], {}
+    look = _Looker(process, span)
+    moments, ends = [look.moment(len(process.log))], {}
     env = process.driver.world.env
     for chapter in chapters:
         handle = chapter.begin() if chapter.begin else None
         while not handle.done if handle else env.peek() != math.inf:
             env.step()
             if len(process.log) > moments[-1].until:
-                moments.append(_look(process, span, moments[-1].until))
+                moments.append(look.moment(moments[-1].until))
         ends[chapter.name] = len(moments) - 1
     return Recording(process, span, tuple(moments), ends)
 
 
-def _look(process: Process, span: Span, since: int) -> Moment:
-    look, mm, gpus = process.look, process.driver.mm, range(len(process.machine.gpus))
-    tables = {"cpu": look.locations(span), **{f"gpu{gpu}": look.gpu_frames(gpu, span) for gpu in gpus}}
-    entries = _counted(mm.table.get(span.start, span.last), mm.memory)
-    stopped = tuple(look.queues(gpu) != "running" for gpu in gpus)
-    return Moment(since, len(process.log), process.now, tables, entries, stopped)
+class _Looker:
+    """Looks at a process again and again.
+
+    Args:
+        process: the process.
+        span: the pages to look at.
+    """
+
+    def __init__(self, process: Process, span: Span) -> None:
+        self._process, self._span = process, span
+        self._migrations: tuple[MigrateVma, ...] = ()
+
+    def moment(self, since: int) -> Moment:
+        """What there is now, after the events from ``since`` on."""
+        process, span, look = self._process, self._span, self._process.look
+        mm, gpus = process.driver.mm, range(len(process.machine.gpus))
+        return Moment(
+            since=since,
+            until=len(process.log),
+            time_ns=process.now,
+            tables={"cpu": look.locations(span), **{f"gpu{gpu}": look.gpu_frames(gpu, span) for gpu in gpus}},
+            entries=_counted(mm.table.get(span.start, span.last), mm.memory),
+            stopped=tuple(look.queues(gpu) != "running" for gpu in gpus),
+            src_dst=tuple(run for args in self._watched() for run in entry_runs(args, span.start)),
+        )
+
+    def _watched(self) -> list[MigrateVma]:
+        """The migrations under way now or a moment ago: what has just been finalized can still be read."""
+        now = tuple(self._process.driver.mm.migrations)
+        ended = [args for args in self._migrations if args not in now]
+        self._migrations = now
+        return [*ended, *now]
 
 
 def _counted(entries: pte.Entries, memory: Memory) -> dict[str, int]:

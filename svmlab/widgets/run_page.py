@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from svmlab.views import Cell, Row, Scene, pagemap_of, svg, timeline
+from svmlab.views.migrate_entries import migrate_entries
 from svmlab.widgets.page import LEFT, RIGHT, beside, bullets, heading, labelled
 from svmlab.widgets.recording import Moment, Places, Recording
 from svmlab.widgets.reveal import reveal
@@ -27,7 +28,7 @@ class RunPage:
         self._end_ns = max(chart.axis.end for chart in self.whole.charts)
 
     def page(self, number: int) -> str:
-        """One moment: page tables and sentences on the left, the timeline up to it on the right."""
+        """One moment: page tables and sentences on the left, the timeline up to it and src and dst on the right."""
         run = self.recording
         because = cause(run, number)
         sentences = (
@@ -37,14 +38,14 @@ class RunPage:
             *([labelled("It follows from:", because)] if because else []),
             labelled("Where the pages shall be:", reason(run, number)),
         )
-        pages, so_far = self.scenes(number)
+        pages, so_far, src_dst = self.scenes(number)
         left = (svg(pages, width_px=LEFT), *sentences)
-        right = (svg(so_far, width_px=RIGHT),)
+        right = (svg(so_far, width_px=RIGHT), svg(src_dst, width_px=RIGHT))
         return heading(headline(run, number)) + beside((LEFT, left), (RIGHT, right))
 
-    def scenes(self, number: int) -> tuple[Scene, Scene]:
-        """What is drawn for a moment: page tables, and the timeline up to it."""
-        return self._pages(number), self.so_far(number)
+    def scenes(self, number: int) -> tuple[Scene, Scene, Scene]:
+        """What is drawn for a moment: page tables, the timeline up to it, and the migration's src and dst."""
+        return self._pages(number), self.so_far(number), migrate_entries(self.recording.moments[number].src_dst)
 
     def _pages(self, number: int) -> Scene:
         """The CPU's table, gpu0's and the others', each in a lane of its own even where they agree."""

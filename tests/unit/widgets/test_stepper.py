@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 
+from svmlab.svm.process import Process
 from svmlab.views import describe, table
 from svmlab.widgets import MigrationStepper
 from svmlab.widgets.recording import Chapter, record
@@ -61,12 +62,13 @@ def test_a_number_beyond_the_end_is_the_end(stepper):
     assert stepper.number.value == stepper.moment.value == stepper.moment.max
 
 
-def test_every_moment_has_both_pictures_the_events_and_the_reason(stepper):
+def test_every_moment_has_its_pictures_the_events_and_the_reason(stepper):
     for number in range(stepper.moment.max + 1):
         stepper.moment.value = number
-        maps, timeline = pictures(stepper)
+        maps, timeline, entries = pictures(stepper)
         assert maps.startswith("Where the pages are")
         assert timeline.startswith("Timeline")
+        assert entries.startswith("src and dst of migrate_vma")
         text = sentences(stepper)
         assert f"Moment {number} of {stepper.moment.max}" in text
         for part in ("Who could reach the pages now", "What happens", "Where the pages shall be:"):
@@ -211,8 +213,6 @@ def test_a_machine_without_another_hive_has_no_such_choice():
 
 
 def test_a_recording_shows_at_each_moment_what_a_run_that_stops_there_shows():
-    from svmlab.svm.process import Process
-
     def start():
         p = Process("toy")
         a = p.mmap("16 KiB", name="a")
@@ -229,3 +229,67 @@ def test_a_recording_shows_at_each_moment_what_a_run_that_stops_there_shows():
             other.driver.world.env.step()
         assert other.look.locations(b.span).tolist() == moment.tables["cpu"].tolist()
         assert other.look.gpu_frames(0, b.span).tolist() == moment.tables["gpu0"].tolist()
+
+
+NOTHING = "No migration is under way: there is no src and no dst."
+
+
+def src_and_dst(stepper: MigrationStepper, number: int) -> str:
+    """What the third picture of a moment shows, in words."""
+    return describe(stepper.scenes(number)[2])
+
+
+def step_moments(stepper: MigrationStepper) -> list[int]:
+    """The numbers of the moments at which the six steps of the first migration begin."""
+    recording = stepper._run("gpu0").recording
+    steps = {
+        event.fields["number"]: number
+        for number in range(9, -1, -1)
+        for event in recording.events(number)
+        if event.name == "step"
+    }
+    return [steps.get(step, recording.ends["call returns"] + 1) for step in range(1, 7)]
+
+
+def test_before_the_first_step_and_after_the_fifth_there_is_no_src_and_no_dst(stepper):
+    first, *_, last = step_moments(stepper)
+    assert {src_and_dst(stepper, number) for number in [*range(first + 1), *range(last - 1, last + 4)]} == {NOTHING}
+
+
+def test_after_the_first_step_src_carries_migrate_and_dst_is_empty(stepper):
+    second = step_moments(stepper)[1]
+    assert src_and_dst(stepper, second) == "Pages 0-1023: src VALID MIGRATE WRITE with RAM frames 0x2-0x401, dst 0."
+
+
+def test_after_the_second_step_dst_names_frames_of_the_gpu_until_the_fifth(stepper):
+    _, _, third, _, fifth, _ = step_moments(stepper)
+    for number in range(third, fifth + 1):
+        assert "dst VALID with gpu0 frames" in src_and_dst(stepper, number)
+
+
+def test_on_the_way_home_src_names_the_gpu_and_dst_ram(stepper):
+    copied = [src_and_dst(stepper, number) for number in range(10, stepper.moment.max + 1)]
+    seen = next(text for text in copied if "dst VALID" in text)
+    assert "Pages 0-511: src VALID MIGRATE WRITE with gpu0 frames" in seen
+    assert "dst VALID with RAM frames" in seen
+
+
+def test_where_nothing_moves_there_is_never_a_src(stepper):
+    stepper.prefetch.value = "gpu4"
+    assert {src_and_dst(stepper, number) for number in range(stepper.moment.max + 1)} == {NOTHING}
+
+
+def test_a_pinned_page_has_neither_migrate_in_src_nor_a_dst():
+    p = Process("toy")
+    a = p.mmap("32 KiB", name="a")
+    a[:] = 7
+    p.pin(a.pages(3))
+    call = Chapter("call returns", lambda: p.start.set_attr(a, access=["gpu0"], prefetch="gpu0"))
+    recording = record(p, a.span, chapters=(call,))
+    looks = [moment.src_dst for moment in recording.moments if moment.src_dst]
+    assert {(run.src.bits, run.dst.bits) for runs in looks for run in runs if run.first == 3} == {("0", "0")}
+    assert [(run.first, run.last, run.src.bits) for run in looks[0]] == [
+        (0, 2, "VALID MIGRATE WRITE"),
+        (3, 3, "0"),
+        (4, 7, "VALID MIGRATE WRITE"),
+    ]
