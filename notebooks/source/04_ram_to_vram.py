@@ -87,7 +87,7 @@ sl.show(sl.steps(p))
 # %% [markdown]
 # The same calls take the same time, to the nanosecond. So you can do it all once more, with a call that goes on by itself (`p.start`), and stop 1 ns before
 # each next step. Each line is what holds *after* that step: what the tables of the CPU and gpu0 say of the first page, how much VRAM the buffer
-# holds, and how many of its pages are *locked*, in RAM and in VRAM. Nobody but the owner of the lock may do anything with a locked page.
+# holds, and how many of its pages are *locked*, in RAM and in VRAM. A lock keeps everybody else from moving or freeing the page.
 
 # %%
 begins = [event.time_ns for event in p.log.events("step")]
@@ -151,20 +151,23 @@ sl.show(sl.timeline(p, zoom=(begins[2] - 10_000, begins[4] + 50_000)))
 #
 # ### In the middle of a node
 #
-# 1300 pages without any fragments lie in two nodes, of 1024 and 276 pages. The pages 100 to 799 come home, and go to their old place again:
+# Where VRAM is empty the allocator takes the largest power of two that fits, from 512 pages on, and then the rest. `a.pages(100, 700)` names 700 of the
+# pages, from number 100 on. They come home, and go to their old place again:
 
 # %%
 p = sl.Process("mi210-two-hives", vram="64 MiB")
 a = filled(p, "5200 KiB")
 p.set_attr(a, access=["gpu0"], prefetch="gpu0")
-print("all:          ", p.log.field("copy_window", "npages").tolist())
+print("batches", p.log.field("copy", "npages").tolist(), "windows", p.log.field("copy_window", "npages").tolist())
 p.set_attr(a.pages(100, 700), prefetch="cpu")
-before = p.log.count("copy_window")
+old = p.log.count("copy"), p.log.count("copy_window")
 p.set_attr(a.pages(100, 700), prefetch="gpu0")
-print("700 once more:", p.log.field("copy_window", "npages").tolist()[before:])
+print("batches", p.log.field("copy", "npages")[old[0] :].tolist(), end=" ")
+print("windows", p.log.field("copy_window", "npages")[old[1] :].tolist())
 
 # %% [markdown]
-# Windows are counted from the first page of the batch, wherever it lies: 512 and 188, not 412 and 288.
+# 1300 pages lie in nodes of 1024 and 276 pages. The 700 pages are a batch that begins in the middle of the first node. Its windows are counted from its
+# own first page: 512 and 188, not 412 and 288.
 #
 # ### Pages that cannot be collected
 #
@@ -208,8 +211,8 @@ compare(mine)
 # **A misconception:** "A migration copies the buffer in one piece." It copies a batch for each node, and a window for each 512 pages of a batch. Where the
 # pieces end depends on what else is in VRAM, and nobody who uses the buffer can tell.
 #
-# **A misconception:** "A migration that fails half-way leaves half of the pages moved." Let each step fail in turn; with `nth=2` the second of three copies is
-# the one that fails, when the first is on its way:
+# **A misconception:** "A migration that fails half-way leaves half of the pages moved." Let something else fail in each run: no VRAM (`vram_alloc`), a page of RAM
+# that cannot be shown to the copy engine (`dma_map`), the second of three copies (`copy`), or all copies are sent and do not finish (`fence`).
 
 # %%
 for fault, nth in (("vram_alloc", 1), ("dma_map", 600), ("copy", 2), ("fence", 1)):
@@ -226,7 +229,8 @@ for fault, nth in (("vram_alloc", 1), ("dma_map", 600), ("copy", 2), ("fence", 1
     print(f"{'':<10} VRAM held: {held}; gpu0 reads 7 everywhere: {everywhere}")
 
 # %% [markdown]
-# Whatever fails, nothing has moved: the old pages are not touched before step 5, so the driver can always put back what was there. The VRAM is given
+# (EIO is an error of input or output.) Whatever fails, nothing has moved: the old pages are not freed before step 5,
+# so the driver can always put back what was there. The VRAM is given
 # back, and gpu0 reads the bytes from RAM.
 #
 # Pages of a file are a case of their own. They are collected and copied; then step 4 cannot give them up, since the file owns them. That is no error:
@@ -238,12 +242,12 @@ p.set_attr(a, access=["gpu0"], prefetch="gpu0")
 print(*p.log.events("driver_fallback"), *p.log.events("migrate_end"), sep="\n")
 
 # %% [markdown]
-# Later kernels gave up the rule "all or none". They try once and move what they have collected. A model of such a kernel, with the pinned page:
+# Later kernels gave up the rule "all or none". They try once and move what they have collected. A model of such a kernel, with 128 pinned pages:
 
 # %%
 p = sl.Process("mi210-two-hives", vram="64 MiB", behaviour="upstream")
 a = filled(p)
-p.pin(a.pages(700))
+p.pin(a.pages(640, 128))
 p.set_attr(a, access=["gpu0"], prefetch="gpu0")
 p.run()
 sl.show(sl.pagemap(p, a))
@@ -258,8 +262,8 @@ stepper = HurdleStepper()
 stepper
 
 # %% [markdown]
-# 1. VRAM in pieces: at which moment does the driver go on to step 4, and which copies are still to come then?
-# 2. A pinned page: who could reach the pages between two attempts?
+# 1. VRAM in pieces: at which moment does the driver go on to step 4, and which copies are not done then?
+# 2. A pinned page: who could reach the pages between two attempts, and who during one?
 # 3. Which hurdle lets all copies be made, and yet no page moves?
 
 # %%
@@ -304,7 +308,8 @@ check("04.1", after)
 # %% [markdown]
 # ### 04.2 Count the windows
 #
-# Write a function that gets the sizes of the nodes, in pages, and returns how many windows the copy takes. About 1 line.
+# Write a function that gets the sizes of the nodes, in pages, and returns how many windows the copy takes. The sizes may be any:
+# other allocators give other nodes. About 1 line.
 
 
 # %% tags=["stub"]
@@ -367,7 +372,7 @@ check("04.3", (spoil, mend))
 # * A node of VRAM is a batch, and a batch is copied in windows of 512 pages, counted from its start (lists in *Batches and windows*).
 # * The driver submits all copies and waits once, for the last fence (timeline in *Batches and windows*).
 # * All pages are collected, or none moves: four attempts, then ENOMEM (list in *Pages that cannot be collected*).
-# * A failure in any step leaves every byte in RAM (list in *Explain*).
+# * A failure on the way leaves every byte in RAM (list in *Explain*).
 
 # %% [markdown]
 # ## From model to kernel
