@@ -48,6 +48,7 @@ class Machine:
     cpus: int = 1
     notes: tuple[str, ...] = ()
     _by_ends: dict[tuple[Endpoint, Endpoint], Link] = field(init=False, repr=False, compare=False)
+    _by_id: dict[int, Gpu] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_memory(self.ram, f"the RAM of {self.name}")
@@ -56,6 +57,7 @@ class Machine:
         # A frozen dataclass leaves no other way to put its own fields in order.
         object.__setattr__(self, "links", tuple(sorted(self.links, key=lambda link: (link.source, link.target))))
         object.__setattr__(self, "_by_ends", {(link.source, link.target): link for link in self.links})
+        object.__setattr__(self, "_by_id", {gpu.gpu_id: gpu for gpu in self.gpus})
 
     def __hash__(self) -> int:
         """Equal machines have equal names, and hashing all of their links would take longer than any decision."""
@@ -115,7 +117,7 @@ class Machine:
 
         Kernel: kfd_process_gpuidx_from_gpuid (kfd_process.c)
         """
-        return next((gpu for gpu in self.gpus if gpu.gpu_id == gpu_id), None)
+        return self._by_id.get(gpu_id)
 
     def same_hive(self, a: int, b: int) -> bool:
         """Two *different* GPUs share a hive; false for a GPU and itself, as the driver's raw helper has it.

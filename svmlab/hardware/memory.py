@@ -185,7 +185,7 @@ class Memory:
         once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
         self.references[where(once)] -= times
         left = self.references[where(once)]
-        if len(left) and left.min() == 0:
+        if left.size and left.min() == 0:
             self._free(once if left.max() == 0 else array_of(once)[left == 0])
 
     def _free(self, gone: Frames) -> None:

@@ -67,7 +67,7 @@ class Vram:
     @property
     def free_pages(self) -> int:
         """How many pages are free, in however many pieces."""
-        return sum(self._free_at.values())
+        return sum(dict.values(self._free_at))  # in whatever order
 
     def force_layout(self, free: Iterable[Node]) -> None:
         """Make these the only free pieces from now on (until pages are given back).

@@ -22,6 +22,7 @@ __all__ = [
     "ZERO_ENTRY",
     "Entries",
     "EntryKind",
+    "enter",
     "kinds",
     "make",
     "migrating",
@@ -60,6 +61,14 @@ def make(pfns: Frames, *, write: bool | npt.NDArray[np.bool_]) -> Entries:
     if write is not False:
         shifted |= np.uint32(WRITE) if write is True else write.astype(np.uint32)
     return shifted
+
+
+def enter(entries: Entries, frames: range, *, write: bool) -> None:
+    """Make entries of one block name frames that count up by one."""
+    if len(frames) == 1:
+        entries[0] = frames.start << 2 | write
+    else:
+        entries[:] = make(frames, write=write)
 
 
 def pfn_of(entries: Entries) -> npt.NDArray[np.uint32]:

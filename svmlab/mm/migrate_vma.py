@@ -18,7 +18,7 @@ import numpy.typing as npt
 from svmlab.errors import DriverError
 from svmlab.hardware.frames import Frames, Pfns, array_of, where
 from svmlab.hardware.injection import Injections
-from svmlab.hardware.memory import ZERO_PFN, FrameFlag
+from svmlab.hardware.memory import RAM, ZERO_PFN, FrameFlag
 from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
@@ -31,6 +31,8 @@ from svmlab.uapi import NotifierEvent
 __all__ = ["MIGRATE", "PFN_SHIFT", "VALID", "WRITE", "MigrateVma", "finalize", "pages", "setup"]
 
 _IN_USE = np.uint8(FrameFlag.LOCKED | FrameFlag.MIGRATING)
+_NOT_IN_USE, _NOT_LOCKED = ~_IN_USE, ~np.uint8(FrameFlag.LOCKED)
+_IN_USE_BITS, _FILE = int(_IN_USE), int(FrameFlag.FILE)
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +41,7 @@ class MigrateVma:
 
     Attributes:
         mm, vma: whose pages.
-        start, npages: which pages; they lie in the VMA.
+        start, npages, last: which pages (``last`` inclusive); they lie in the VMA.
         from_ram: MIGRATE_VMA_SELECT_SYSTEM when true, MIGRATE_VMA_SELECT_DEVICE_PRIVATE when false.
         owners: GPUs (by index) whose device pages the caller may collect (pgmap_owner).
         gpu: the GPU it is for, by index, if a fault was ordered for one GPU only.
@@ -54,11 +56,10 @@ class MigrateVma:
     owners: frozenset[int] = frozenset()
     gpu: int | None = None
     blocks: list[Block] = field(default_factory=list)
+    last: int = field(init=False)
 
-    @property
-    def last(self) -> int:
-        """Last page, inclusive."""
-        return self.start + self.npages - 1
+    def __post_init__(self) -> None:
+        self.last = self.start + self.npages - 1
 
     @property
     def src(self) -> Words:
@@ -78,17 +79,17 @@ class MigrateVma:
     @property
     def cpages(self) -> int:
         """How many pages carry MIGRATE."""
-        return sum(block.cpages for block in self.blocks)
+        return sum([block.cpages for block in self.blocks])
 
     @property
     def aimed_pages(self) -> int:
         """How many pages have a destination."""
-        return sum(block.count_aimed() for block in self.blocks)
+        return sum([block.count_aimed() for block in self.blocks])
 
     @property
     def moved_pages(self) -> int:
         """How many pages really moved; meaningful after ``pages``."""
-        return sum(block.count_moved() for block in self.blocks)
+        return sum([block.count_moved() for block in self.blocks])
 
     def source_pfns(self) -> Pfns:
         """Frame of each source page; 0 for a hole or a page that was not collected."""
@@ -197,9 +198,8 @@ def _plain_block(args: MigrateVma, at: int, npages: int) -> Block | None:
     frames = pte.run_of(entries)
     if frames is None or frames.start <= ZERO_PFN:
         return None
-    homes = [-1] if args.from_ram else sorted(args.owners)
-    inside = any(memory.first_of(gpu) <= frames.start and frames.stop <= memory.first_of(gpu + 1) for gpu in homes)
-    if not inside or memory.bits_of(frames) & _IN_USE:
+    home = memory.home_of(frames)
+    if (home != RAM if args.from_ram else home not in args.owners) or memory.bits_of(frames) & _IN_USE_BITS:
         return None
     return Block(at, npages, frames, True, bool(entries[0] & pte.WRITE))
 
@@ -272,14 +272,14 @@ def _refuse_pages(args: MigrateVma) -> None:
     for block in args.blocks:
         if not isinstance(block.target, range):
             block.drop(block.targets() == 0)
-        if memory.bits_of(block.source) & FrameFlag.FILE:
-            of_file = (memory.flags[block.sources()] & FrameFlag.FILE) != 0
+        if memory.bits_of(block.source) & _FILE:
+            of_file = (memory.flags[block.sources()] & _FILE) != 0
             block.drop(of_file & memory.is_device(block.targets()))
 
 
 def _first_hole(args: MigrateVma) -> int | None:
     for block in args.blocks:
-        holes = block.holes()
+        holes = () if block.whole else block.holes()
         if len(holes):
             return block.at + int(holes[0])
     return None
@@ -314,8 +314,8 @@ def finalize(args: MigrateVma) -> None:
     for block in args.blocks:
         _replace_moved(args, block)
         source, target = framed(block.source), framed(range(0) if block.target is None else block.target)
-        memory.flags[where(source)] &= ~_IN_USE
-        memory.flags[where(target)] &= ~np.uint8(FrameFlag.LOCKED)
+        memory.flags[where(source)] &= _NOT_IN_USE
+        memory.flags[where(target)] &= _NOT_LOCKED
         memory.put(source, distinct=True)
         memory.put(target, distinct=True)
     if args in args.mm.migrations:
@@ -328,7 +328,7 @@ def _replace_moved(args: MigrateVma, block: Block) -> None:
     index, old, new = block.moving()
     if not len(old):
         return
-    mapped: Any = 1
+    mapped: Any = np.uint8(1)
     if index is not None or shares_frames(args.mm, args.vma) or not _replace_all(args, block, old, new):
         index = np.arange(block.npages) if index is None else index
         writable = np.broadcast_to(np.asarray(block.writable), (block.npages,))[index]
@@ -340,8 +340,13 @@ def _replace_moved(args: MigrateVma, block: Block) -> None:
 
 def _replace_all(args: MigrateVma, block: Block, old: Frames, new: Frames) -> bool:
     """Replace the entries of a whole block, unless somebody touched them meanwhile; tells whether it did."""
-    entries = args.entries(block.at, block.npages)
-    if not (entries == pte.make(old, write=block.writable)).all():
+    entries, writable = args.entries(block.at, block.npages), block.writable
+    if isinstance(old, range) and isinstance(new, range) and isinstance(writable, bool):
+        if pte.run_of(entries) != old or bool(entries[0] & pte.WRITE) != writable:
+            return False
+        pte.enter(entries, new, write=writable)
+        return True
+    if not (entries == pte.make(old, write=writable)).all():
         return False
-    entries[:] = pte.make(new, write=block.writable)
+    entries[:] = pte.make(new, write=writable)
     return True

@@ -67,22 +67,27 @@ class NotifierTree:
         told = self._overlapping(start, last)
         if not told:
             return
-        with self.changing(start, last):
+        self._changing.append((start, last))
+        try:
             for notifier in told:
                 yield from notifier.callback(event, max(start, notifier.start), min(last, notifier.last))
+        finally:
+            self._changed(start, last)
 
     @contextmanager
     def changing(self, start: int, last: int) -> Iterator[None]:
         """Between telling and changing: who reads the pages now must wait, or would see what is about to go."""
-        span = (start, last)
-        self._changing.append(span)
+        self._changing.append((start, last))
         try:
             yield
         finally:
-            self._changing.remove(span)
-            waiting, self._waiting = self._waiting, []
-            for event in waiting:
-                event.succeed()
+            self._changed(start, last)
+
+    def _changed(self, start: int, last: int) -> None:
+        self._changing.remove((start, last))
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            event.succeed()
 
     def busy(self, start: int, last: int) -> bool:
         """Whether some page of a span is about to change (mmu_interval_read_retry)."""

@@ -70,7 +70,7 @@ def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]
     system.next_buffer += 1
     system.buffers[buffer.number] = buffer
     range_.buffer, range_.has_vram, range_.offset = buffer, True, 0
-    driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes))
+    driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes), error=0)
     yield driver.world.delay(driver.costs.vram_alloc_ns + len(nodes) * driver.costs.vram_alloc_node_ns)
     return buffer
 
@@ -153,11 +153,13 @@ def _pages_do_not_count(system: System, pfns: Frames, taken: bool = False) -> No
 @option("buffer_life", "pages")
 def _pages_count(system: System, pfns: Frames, taken: bool = False) -> None:
     """Every page in VRAM holds a reference to its buffer, from the moment it is taken until it is freed."""
-    owners = system.memory.owner[where(pfns)]
-    numbers, counts = owners[:1], np.array([len(owners)])
-    if not taken and (owners != owners[0]).any():
-        numbers, counts = np.unique(owners, return_counts=True)
-    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+    owner = system.memory.owner
+    first = int(owner[pfns[0]])
+    owners = {first: len(pfns)}
+    if not taken and len(pfns) > 1 and (owner[where(pfns)] != first).any():
+        numbers, counts = np.unique(owner[where(pfns)], return_counts=True)
+        owners = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    for number, count in owners.items():
         buffer = system.buffers.get(number)
         if buffer is None:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -63,7 +63,7 @@ class System:
         seed: int = 0,
         costs: Costs | None = None,
     ) -> None:
-        self.machine = Machine.find(machine) if isinstance(machine, str) else machine
+        self.machine = _known(Machine.find(machine) if isinstance(machine, str) else machine)
         self.behaviour = Behaviour.of(behaviour)
         self.costs = costs or Costs.load()
         self.world = World(seed)
@@ -90,6 +90,12 @@ class System:
 
     def _page_free(self, pfns: Frames) -> None:
         self.behaviour.buffer_life(self, pfns)
+
+
+@lru_cache(maxsize=64)
+def _known(machine: Machine) -> Machine:
+    """Equal machines are one, so that what is remembered about a machine is found without comparing all of it."""
+    return machine
 
 
 class Driver:

@@ -29,6 +29,7 @@ from svmlab.uapi import EvictionTrigger, Flag, NotifierEvent, UnmapTrigger
 
 __all__ = ["evict", "invalidate", "restore_work"]
 
+_ALWAYS_MAPPED = int(Flag.GPU_ALWAYS_MAPPED)
 STUCK_PASSES = 3
 """After so many passes in a row that failed alike, the log tells that the restore is stuck."""
 
@@ -62,7 +63,7 @@ def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, 
     Slots: xnack_on_notifier, eviction_filter
     Kernel: svm_range_evict (kfd_svm.c)
     """
-    if driver.xnack and not range_.flags & Flag.GPU_ALWAYS_MAPPED:
+    if driver.xnack and not range_.flags & _ALWAYS_MAPPED:
         yield from driver.behaviour.xnack_on_notifier(driver, range_, event, span)
     else:
         yield from _stop_queues(driver, range_, event, span)

@@ -25,6 +25,7 @@ from svmlab.uapi import SYSMEM, MigrateTrigger
 
 __all__ = ["Journey", "Piece", "piece_to_ram", "piece_to_vram"]
 
+_FILE = int(FrameFlag.FILE)
 ATTEMPTS = 4
 """One and three retries: the posting compares with a post-increment."""
 
@@ -126,7 +127,7 @@ def _migrate(copying: Copying, piece: Piece, journey: Journey, steps: _Steps) ->
     source = range_.actual_loc if journey.target == SYSMEM else SYSMEM
     trip = {"source": source, "target": journey.target, "trigger": journey.trigger}
     start = driver.emit(
-        "migrate_start", args.start, args.last, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc, **trip
+        "migrate_start", args.start, args.last, **trip, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc
     )
     piece.moved, counted, failed = 0, 0, 0
     try:
@@ -142,7 +143,7 @@ def _migrate(copying: Copying, piece: Piece, journey: Journey, steps: _Steps) ->
         failed = error.errno
         raise
     finally:
-        driver.emit("migrate_end", args.start, args.last, npages=counted, error=failed, cause=start, **trip)
+        driver.emit("migrate_end", args.start, args.last, **trip, npages=counted, error=failed, cause=start)
 
 
 def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
@@ -178,7 +179,8 @@ def _setup(driver: Driver, args: MigrateVma, attempt: int) -> Blocking[None]:
     except DriverError as error:
         driver.emit("migrate_setup", args.start, args.last, attempt=attempt, npages=args.npages, error=error.errno)
         raise
-    driver.emit("migrate_setup", args.start, args.last, attempt=attempt, npages=args.npages, cpages=args.cpages)
+    cpages = args.cpages
+    driver.emit("migrate_setup", args.start, args.last, attempt=attempt, npages=args.npages, cpages=cpages, error=0)
 
 
 def _dma_unmap(driver: Driver, args: MigrateVma) -> None:
@@ -246,7 +248,7 @@ def _others_move(driver: Driver, args: MigrateVma) -> None:
 @option("refused_pages", "all-stay")
 def _all_stay(driver: Driver, args: MigrateVma) -> None:
     """If the metadata step would refuse a page, the whole piece stays; that is no error, but an event."""
-    if not args.from_ram or not any(driver.memory.bits_of(block.source) & FrameFlag.FILE for block in args.blocks):
+    if not args.from_ram or not any([driver.memory.bits_of(block.source) & _FILE for block in args.blocks]):
         return
     for block in args.blocks:
         targets = block.targets()

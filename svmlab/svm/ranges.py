@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 from operator import attrgetter
 
 import numpy as np
@@ -81,27 +83,41 @@ class VramBuffer:
     ranges: list[Range] = field(default_factory=list)
     cleared: bool = True
     evicting: bool = False
-    _ends: npt.NDArray[np.int64] = field(init=False)
-    _shifts: Pfns = field(init=False)
+    _ends: list[int] = field(init=False)
+    _shifts: Pfns | None = None
 
     def __post_init__(self) -> None:
-        self._ends = np.cumsum([count for _, count in self.nodes])
-        # what is to be added to a place in the buffer for the VRAM page; it may wrap around, and so does the sum
-        self._shifts = (
-            np.array([start for start, _ in self.nodes]) + np.array([n for _, n in self.nodes]) - self._ends
-        ).astype(np.uint32)
+        self._ends = list(accumulate([count for _, count in self.nodes]))
+
+    @property
+    def shifts(self) -> Pfns:
+        """What is to be added to a place in each node for the VRAM page; it may wrap around, and so does the sum."""
+        if self._shifts is None:
+            nodes = np.array(self.nodes)
+            self._shifts = (nodes.sum(axis=1) - np.array(self._ends)).astype(np.uint32)
+        return self._shifts
+
+    def line(self, offset: int, npages: int) -> tuple[int, int] | None:
+        """VRAM page and node number where ``npages`` pages from ``offset`` on lie in one node; else None."""
+        number = bisect_right(self._ends, offset)
+        if number == len(self.nodes) or offset + npages > self._ends[number]:
+            return None
+        start, count = self.nodes[number]
+        return start + offset - (self._ends[number] - count), number
 
     def place(self, offset: int, npages: int) -> tuple[Pfns, npt.NDArray[np.intp]]:
         """VRAM page and node number of ``npages`` pages of the buffer from ``offset`` on."""
         first, counts = self._nodes_of(offset, npages)
         numbers = np.arange(first, first + len(counts))
-        return counting(offset, npages) + np.repeat(self._shifts[numbers], counts), np.repeat(numbers, counts)
+        return counting(offset, npages) + np.repeat(self.shifts[numbers], counts), np.repeat(numbers, counts)
 
     def pieces(self, offset: int, npages: int, *, at: int = 0) -> list[VramPiece]:
         """``npages`` pages of the buffer from ``offset`` on, cut where a node ends, numbered from ``at`` on."""
+        if npages and (line := self.line(offset, npages)):
+            return [VramPiece(at, line[0], npages, line[1])]
         first, counts = self._nodes_of(offset, npages)
         begins = np.cumsum(counts) - counts
-        pages = (begins + offset).astype(np.uint32) + self._shifts[first : first + len(counts)]
+        pages = (begins + offset).astype(np.uint32) + self.shifts[first : first + len(counts)]
         return [
             VramPiece(begin + at, page, count, first + number)
             for number, (begin, page, count) in enumerate(
@@ -111,16 +127,15 @@ class VramBuffer:
 
     def frames(self, base: int, offset: int, npages: int) -> Frames:
         """Frames of ``npages`` pages of the buffer from ``offset`` on, in a VRAM that begins with frame ``base``."""
+        if line := self.line(offset, npages):
+            return range(base + line[0], base + line[0] + npages)
         first, counts = self._nodes_of(offset, npages)
-        shifts = self._shifts[first : first + len(counts)] + np.uint32(base)
-        if len(counts) == 1:
-            start = (offset + int(shifts[0])) % (1 << 32)
-            return range(start, start + npages)
+        shifts = self.shifts[first : first + len(counts)] + np.uint32(base)
         return counting(offset, npages) + np.repeat(shifts, counts)
 
     def _nodes_of(self, offset: int, npages: int) -> tuple[int, npt.NDArray[np.int64]]:
         """The first node that holds some of ``npages`` pages from ``offset`` on, and how many pages of each."""
-        first, last = np.searchsorted(self._ends, (offset, offset + npages - 1), side="right").tolist()
+        first, last = bisect_right(self._ends, offset), bisect_right(self._ends, offset + npages - 1)
         inside = np.concatenate(([offset], np.minimum(self._ends[first : last + 1], offset + npages)))
         return first, np.diff(inside)
 
