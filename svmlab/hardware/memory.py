@@ -171,28 +171,37 @@ class Memory:
             DriverError: ENOMEM, a frame has as many references as can be counted; none is added.
         """
         once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
-        named = self.references[where(once)]
-        if (
-            len(once)
-            and (int(named.max()) + int(times.max()) > _MOST_REFERENCES)
-            and (named > _MOST_REFERENCES - times).any()
-        ):
+        at = where(once)
+        named = self.references[at]
+        if isinstance(at, int):
+            shared_too_often = named == _MOST_REFERENCES
+        else:
+            shared_too_often = (
+                len(once) > 0
+                and int(named.max()) + int(times.max()) > _MOST_REFERENCES
+                and (named > _MOST_REFERENCES - times).any()
+            )
+        if shared_too_often:
             raise DriverError(errno.ENOMEM, f"a page frame cannot be shared more than {_MOST_REFERENCES} times")
-        self.references[where(once)] += times
+        self.references[at] += times
 
     def put(self, frames: Frames, *, distinct: bool = False) -> None:
         """Drop one reference of each frame, two of a frame named twice; the last one frees it."""
         once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
-        self.references[where(once)] -= times
-        left = self.references[where(once)]
-        if left.size and left.min() == 0:
+        at = where(once)
+        self.references[at] -= times
+        left = self.references[at]
+        if isinstance(at, int):
+            if not left:
+                self._free(once)
+        elif left.size and left.min() == 0:
             self._free(once if left.max() == 0 else array_of(once)[left == 0])
 
     def _free(self, gone: Frames) -> None:
         """Frames that nobody names any more, each named once."""
         if not len(gone):
             return
-        if self.flags[where(gone)].any():  # without a need, no column is written and takes memory
+        if self.bits_of(gone):  # without a need, no column is written and takes memory
             self.flags[where(gone)] = 0
         device: Frames
         ram: Frames

@@ -132,11 +132,11 @@ class PageColumn:
 
     def fill(self, start: int, last: int, value: int) -> None:
         """Set pages ``start`` to ``last`` to one value."""
+        if start == last and start // BLOCK_PAGES in self._chunks:
+            self._chunks[start // BLOCK_PAGES][start % BLOCK_PAGES] = value
+            return
         for number in range(start // BLOCK_PAGES, last // BLOCK_PAGES + 1):
             chunk = self._chunks[number] if number in self._chunks else self._make(number)
-            if start == last:
-                chunk[start % BLOCK_PAGES] = value
-                return
             chunk[max(0, start - number * BLOCK_PAGES) : last + 1 - number * BLOCK_PAGES] = value
 
     def clear(self, start: int, last: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -90,7 +89,8 @@ class SdmaRing:
         self.free_at_ns = begin + full * window_ns
         if rest:
             self.free_at_ns += self.window_ns(rest, to_vram=batch.to_vram)
-        copy = self.log.emit(
+        copy = self.log.emit_for(
+            None,
             "copy",
             batch.page,
             batch.page + batch.npages - 1,
@@ -114,18 +114,19 @@ class SdmaRing:
 
     def _windows(self, batch: Batch, begin_ns: int, window_ns: int, copy: int) -> None:
         """Write the windows of a batch into the log: one row, or all of them at once as arrays."""
-        same: dict[str, Any] = {"gpu": self.gpu, "to_vram": int(batch.to_vram)}
         if batch.npages <= self.costs.copy_window_pages:
-            self.log.emit(
+            self.log.emit_for(
+                None,
                 "copy_window",
                 batch.page,
                 batch.page + batch.npages - 1,
                 time_ns=begin_ns,
                 cause=copy,
+                gpu=self.gpu,
+                to_vram=int(batch.to_vram),
                 vram_page=batch.vram_page,
                 npages=batch.npages,
                 duration_ns=self.free_at_ns - begin_ns,
-                **same,
             )
             return
         first = np.arange(0, batch.npages, self.costs.copy_window_pages, dtype=np.int64)
@@ -137,10 +138,11 @@ class SdmaRing:
                 begins,
                 start=batch.page + first,
                 last=batch.page + first + sizes - 1,
+                gpu=self.gpu,
+                to_vram=int(batch.to_vram),
                 vram_page=batch.vram_page + first,
                 npages=sizes,
                 duration_ns=np.diff(begins, append=self.free_at_ns),
-                **same,
             )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from itertools import pairwise
+from operator import itemgetter
 
 from sortedcontainers import SortedDict, SortedList
 
@@ -67,7 +68,7 @@ class Vram:
     @property
     def free_pages(self) -> int:
         """How many pages are free, in however many pieces."""
-        return sum(dict.values(self._free_at))  # in whatever order
+        return sum(map(itemgetter(0), self._by_size))
 
     def force_layout(self, free: Iterable[Node]) -> None:
         """Make these the only free pieces from now on (until pages are given back).

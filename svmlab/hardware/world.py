@@ -9,7 +9,7 @@ from heapq import heappush
 from typing import Any, TypeVar
 
 import simpy
-from simpy.events import NORMAL, EventPriority, Initialize
+from simpy.events import NORMAL, EventPriority, Initialize, Timeout
 
 from svmlab.log import Log, Task
 
@@ -93,7 +93,7 @@ class World:
 
     def delay(self, ns: int) -> simpy.Event:
         """An event that happens ``ns`` from now."""
-        return simpy.Timeout(self.env, int(ns))
+        return Timeout(self.env, int(ns))
 
     def event(self) -> simpy.Event:
         """An event that happens when somebody says so."""

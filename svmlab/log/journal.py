@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from struct import Struct
 from typing import Any, overload
 
 import numpy as np
@@ -22,10 +22,9 @@ Column = npt.NDArray[np.int64]
 _HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
 _WIDTH = len(_HEAD) + FIELD_SLOTS
 _NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
-_LAYOUT = {
-    kind.name: (number, kind.fields, (0,) * (FIELD_SLOTS - len(kind.fields))) for number, kind in enumerate(KINDS)
-}
-"""Number, fields and unused slots of each kind."""
+_PACK = [Struct(f"{len(_HEAD) + used}q{8 * (FIELD_SLOTS - used)}x").pack for used in range(FIELD_SLOTS + 1)]
+"""Packs a row by how many fields it has; unused slots are zeros."""
+_LAYOUT = {kind.name: (number, kind.fields, _PACK[len(kind.fields)]) for number, kind in enumerate(KINDS)}
 _FIELDS = {kind.name: frozenset(kind.fields) for kind in KINDS}
 _FLUSH_ROWS = 4096
 
@@ -139,7 +138,7 @@ class Log:
         self.strings: list[str] = [""]
         self._string_ids: dict[str, int] = {"": 0}
         # Rows wait one behind the other as plain words: a table would cost more for each of them than all the rest.
-        self._pending = array("q")
+        self._pending = bytearray()
         self._count = 0
         self._table = np.zeros((0, _WIDTH), np.int64)
         self._flushed = 0
@@ -160,27 +159,42 @@ class Log:
         """Everything the running task emits inside follows from ``event``."""
         return _Because(self.active() or self.root, event)
 
-    def emit(
+    def emit(self, name: str, start: int = -1, last: int = -1, *, pid: int | None = None, **rest: Any) -> int:
+        """Append one event; ``emit_for`` with the process it belongs to by name.
+
+        Args:
+            name: its kind, a name of the event table.
+            start: first of the pages it is about; -1: it is about none.
+            last: last of them, inclusive.
+            pid: the process it belongs to; default: the running task's.
+            rest: as in ``emit_for``.
+
+        Returns:
+            The id of the event.
+        """
+        return self.emit_for(pid, name, start, last, **rest)
+
+    def emit_for(
         self,
+        pid: int | None,
         name: str,
         start: int = -1,
         last: int = -1,
         *,
         text: str = "",
         time_ns: int | None = None,
-        pid: int | None = None,
         cause: int | None = None,
         **fields: int,
     ) -> int:
-        """Append one event.
+        """Append one event of a process.
 
         Args:
+            pid: the process it belongs to; None: the running task's.
             name: its kind, a name of the event table.
             start: first of the pages it is about; -1: it is about none.
             last: last of them, inclusive.
             text: a name or reason.
             time_ns: its time; default: now.
-            pid: the process it belongs to; default: the running task's.
             cause: the event that led to it; default: what the running task follows from.
             fields: the kind's fields; a missing one is 0.
 
@@ -191,22 +205,18 @@ class Log:
             KeyError: the table has no such kind.
             InputError: the kind has no such field.
         """
-        number, titles, unused = _LAYOUT[name]
-        values = fields.values() if tuple(fields) == titles else _in_order(name, fields)
+        number, titles, pack = _LAYOUT[name]
         task = self.active() or self.root
-        self._pending.extend(
-            (
-                self.clock() if time_ns is None else time_ns,
-                number,
-                task.id,
-                task.cause if cause is None else cause,
-                task.pid if pid is None else pid,
-                start,
-                last,
-                (self._string_ids.get(text) or self._intern(text)) if text else 0,
-                *values,
-                *unused,
-            )
+        self._pending += pack(
+            self.clock() if time_ns is None else time_ns,
+            number,
+            task.id,
+            task.cause if cause is None else cause,
+            task.pid if pid is None else pid,
+            start,
+            last,
+            (self._string_ids.get(text) or self._intern(text)) if text else 0,
+            *(fields.values() if tuple(fields) == titles else _in_order(name, fields)),
         )
         self._count += 1
         return self._count - 1
@@ -255,7 +265,8 @@ class Log:
     def kinds_since(self, event: int) -> set[str]:
         """Names of the kinds of event from number ``event`` on."""
         if event >= self._flushed:
-            return {KINDS[number].name for number in self._pending[(event - self._flushed) * _WIDTH + 1 :: _WIDTH]}
+            numbers = np.frombuffer(bytes(self._pending), np.int64)[(event - self._flushed) * _WIDTH + 1 :: _WIDTH]
+            return {KINDS[number].name for number in numbers.tolist()}
         return {KINDS[number].name for number in np.unique(self._rows()[event:, 1]).tolist()}
 
     def count(self, name: str, *, since: int = 0, pid: int | None = None) -> int:
@@ -320,7 +331,7 @@ class Log:
             self._table = larger
         if size > self._flushed:
             self._table[self._flushed : size] = np.frombuffer(self._pending, np.int64).reshape(-1, _WIDTH)
-            self._pending, self._flushed = array("q"), size
+            self._pending, self._flushed = bytearray(), size
 
     def _rows(self) -> Column:
         """All events, shape ``(events, columns)``, to be read only; what was handed out before stays as it is."""

@@ -88,7 +88,7 @@ def _ready(
 ) -> tuple[range | pte.Entries, bool]:
     """Pages from ``page`` on that need no fault, at most to the block's end, and whether the first is writable."""
     entries, memory = mm.table.view(page, last), mm.memory
-    frames, writable = pte.run_of(entries), bool(entries[0] & pte.WRITE)
+    frames, writable = pte.run_of(entries), bool(int(entries[0]) & pte.WRITE)
     if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & _MIGRATING:
         home = memory.home_of(frames)
         if home in owners or (home == RAM and (writable or not write)):

@@ -279,8 +279,7 @@ def _refuse_pages(args: MigrateVma) -> None:
 
 def _first_hole(args: MigrateVma) -> int | None:
     for block in args.blocks:
-        holes = () if block.whole else block.holes()
-        if len(holes):
+        if not block.whole and len(holes := block.holes()):
             return block.at + int(holes[0])
     return None
 
@@ -332,8 +331,9 @@ def _replace_moved(args: MigrateVma, block: Block) -> None:
     if index is not None or shares_frames(args.mm, args.vma) or not _replace_all(args, block, old, new):
         index = np.arange(block.npages) if index is None else index
         writable = np.broadcast_to(np.asarray(block.writable), (block.npages,))[index]
-        sought = Sought(args.mm, args.vma, args.start + block.at + index, array_of(old), held=1)
-        mapped = replace_entries(sought, array_of(new), write=writable)
+        old, new = array_of(old), array_of(new)
+        sought = Sought(args.mm, args.vma, args.start + block.at + index, old, held=1)
+        mapped = replace_entries(sought, new, write=writable)
     memory.references[where(new)] += mapped
     memory.references[where(old)] -= mapped
 

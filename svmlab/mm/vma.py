@@ -128,11 +128,11 @@ class Vma:
     @property
     def writable(self) -> bool:
         """Whether stores are allowed."""
-        return int(self.protection) & _WRITE != 0
+        return self.protection._value_ & _WRITE != 0
 
     def allows(self, *, write: bool) -> bool:
         """Whether an access is allowed."""
-        return int(self.protection) & (_WRITE if write else _READ) != 0
+        return self.protection._value_ & (_WRITE if write else _READ) != 0
 
     def part(self, start: int, last: int) -> Vma:
         """A copy that covers only pages ``start`` to ``last``."""

@@ -24,6 +24,7 @@ __all__ = ["copy_to_vram"]
 
 Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.uint8]
+_LOCKED = np.uint8(FrameFlag.LOCKED)
 
 
 def copy_to_vram(copying: Copying) -> Blocking[None]:
@@ -123,7 +124,7 @@ def _whoever_is_there(references: Counts) -> bool:
 
 @option("buffer_reuse", "if-free")
 def _only_where_nobody_is(references: Counts) -> bool:
-    return not references.any()
+    return not np.count_nonzero(references)
 
 
 def _place(copying: Copying, buffer: VramBuffer, block: Block, offset: int, only: Index | None) -> None:
@@ -140,7 +141,7 @@ def _place(copying: Copying, buffer: VramBuffer, block: Block, offset: int, only
         return
     memory, at = copying.driver.memory, where(target)
     memory.references[at] += 1
-    memory.flags[at] |= np.uint8(FrameFlag.LOCKED)
+    memory.flags[at] |= _LOCKED
     memory.owner[at] = buffer.number
     copying.driver.behaviour.buffer_life(copying.driver.system, target, taken=True)
     block.aim(target, None if isinstance(chosen, slice) else chosen)

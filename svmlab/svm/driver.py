@@ -123,7 +123,7 @@ class Driver:
         self.memory, self.costs, self.faults = system.memory, system.costs, system.faults
         self.behaviour, self.vrams, self.engines = system.behaviour, system.vrams, system.engines
         self.pid, self.name = mm.pid, mm.name
-        self.emit: Callable[..., int] = partial(self.log.emit, pid=mm.pid)
+        self.emit: Callable[..., int] = partial(self.log.emit_for, mm.pid)
         self._situations: dict[tuple[int, ...], Situation] = {}  # few differ, however many ranges there are
         self.svms = RangeList(system.world, mm.name)
         self.devices = [ProcessDevice(system.world, gpu.index) for gpu in self.machine.gpus]

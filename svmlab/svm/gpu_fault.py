@@ -154,7 +154,7 @@ def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFau
     moved, failed = False, 0
     try:
         with driver.log.because(start):
-            driver.say("decision", best.because, range_.start, range_.last, location=best.location)
+            driver.emit("decision", range_.start, range_.last, text=best.because, location=best.location)
             first, last = block_of(range_, page)
             moved = yield from _move(driver, range_, Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last))
             yield from validate_and_map(driver, range_, Target(first, last, 1 << gpu))

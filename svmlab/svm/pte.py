@@ -87,6 +87,7 @@ def entry_flags(
     return entries
 
 
+@lru_cache(maxsize=1024)
 def run_flags(machine: Machine, gpu: int, *, owner: int, writable: bool, flags: int) -> int:
     """What ``entry_flags`` gives for pages that are all in one place and may all be written, or may all not."""
     bits = int(_by_owner(machine, gpu, flags)[owner + 1])
