@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from svmlab.units import PAGE_SIZE
 __all__ = ["Batch", "Fence", "SdmaEngines", "SdmaRing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """A run of pages that is contiguous in VRAM; the RAM side is gathered by the GART.
 
     Attributes:
@@ -31,8 +30,7 @@ class Batch:
     to_vram: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(NamedTuple):
     """Signals when a job is done; its ring is ordered, so it stands for every earlier job of that ring too.
 
     Attributes:

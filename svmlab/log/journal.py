@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from struct import Struct
 from typing import Any, overload
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from svmlab.errors import InputError
 from svmlab.log.events import EVENTS, FIELD_SLOTS, KINDS, EventKind
+from svmlab.log.task import Because, Task
 
 __all__ = ["Event", "Log", "Task"]
 
@@ -35,41 +36,6 @@ def _number(name: str) -> int:
         hint = f"did you mean {' or '.join(near)}?" if near else "print(*p.log) shows which there are"
         raise InputError(f"no event is called {name!r}", hint=hint)
     return _NUMBER[name]
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """Somebody who does things: a thread of the application, a worker of the kernel, work on a queue.
-
-    Attributes:
-        id: its number in ``Log.tasks``.
-        name: ``"app"``, ``"restore worker"``, ``"gpu0 queue 1"``, ...
-        pid: the process it works for.
-        cause: id of the event that what it does now follows from (-1: nothing).
-        held: the locks it holds, in the order it took them.
-    """
-
-    id: int
-    name: str
-    pid: int
-    cause: int = -1
-    held: list[Any] = field(default_factory=list)
-
-
-class _Because(AbstractContextManager[int]):
-    """While it is entered, what a task does follows from an event."""
-
-    __slots__ = ("before", "event", "task")
-
-    def __init__(self, task: Task, event: int) -> None:
-        self.task, self.event = task, event
-
-    def __enter__(self) -> int:
-        self.before, self.task.cause = self.task.cause, self.event
-        return self.event
-
-    def __exit__(self, *raised: object) -> None:
-        self.task.cause = self.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +104,7 @@ class Log:
         self.strings: list[str] = [""]
         self._string_ids: dict[str, int] = {"": 0}
         # Rows wait one behind the other as plain words: a table would cost more for each of them than all the rest.
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
         self._count = 0
         self._table = np.zeros((0, _WIDTH), np.int64)
         self._flushed = 0
@@ -157,7 +123,7 @@ class Log:
 
     def because(self, event: int) -> AbstractContextManager[int]:
         """Everything the running task emits inside follows from ``event``."""
-        return _Because(self.active() or self.root, event)
+        return Because(self.active() or self.root, event)
 
     def emit(self, name: str, start: int = -1, last: int = -1, *, pid: int | None = None, **rest: Any) -> int:
         """Append one event; ``emit_for`` with the process it belongs to by name.
@@ -207,7 +173,7 @@ class Log:
         """
         number, titles, pack = _LAYOUT[name]
         task = self.active() or self.root
-        self._pending += pack(
+        row = pack(
             self.clock() if time_ns is None else time_ns,
             number,
             task.id,
@@ -218,6 +184,7 @@ class Log:
             (self._string_ids.get(text) or self._intern(text)) if text else 0,
             *(fields.values() if tuple(fields) == titles else _in_order(name, fields)),
         )
+        self._pending.append(row)
         self._count += 1
         return self._count - 1
 
@@ -265,7 +232,7 @@ class Log:
     def kinds_since(self, event: int) -> set[str]:
         """Names of the kinds of event from number ``event`` on."""
         if event >= self._flushed:
-            numbers = np.frombuffer(bytes(self._pending), np.int64)[(event - self._flushed) * _WIDTH + 1 :: _WIDTH]
+            numbers = _table(self._pending[event - self._flushed :])[:, 1]
             return {KINDS[number].name for number in numbers.tolist()}
         return {KINDS[number].name for number in np.unique(self._rows()[event:, 1]).tolist()}
 
@@ -330,8 +297,8 @@ class Log:
             larger[: self._flushed] = self._table[: self._flushed]
             self._table = larger
         if size > self._flushed:
-            self._table[self._flushed : size] = np.frombuffer(self._pending, np.int64).reshape(-1, _WIDTH)
-            self._pending, self._flushed = bytearray(), size
+            self._table[self._flushed : size] = _table(self._pending)
+            self._pending, self._flushed = [], size
 
     def _rows(self) -> Column:
         """All events, shape ``(events, columns)``, to be read only; what was handed out before stays as it is."""
@@ -342,6 +309,10 @@ class Log:
 
     def __reduce__(self) -> Any:
         raise TypeError("a log is not pickled; export it instead (svmlab run --trace)")
+
+
+def _table(rows: list[bytes]) -> Column:
+    return np.frombuffer(b"".join(rows), np.int64).reshape(-1, _WIDTH)
 
 
 def _in_order(name: str, fields: dict[str, int]) -> Iterable[int]:

@@ -22,11 +22,11 @@ __all__ = [
     "ZERO_ENTRY",
     "Entries",
     "EntryKind",
-    "enter",
     "kinds",
     "make",
     "migrating",
     "pfn_of",
+    "replace",
     "run_of",
 ]
 
@@ -63,12 +63,23 @@ def make(pfns: Frames, *, write: bool | npt.NDArray[np.bool_]) -> Entries:
     return shifted
 
 
-def enter(entries: Entries, frames: range, *, write: bool) -> None:
-    """Make entries of one block name frames that count up by one."""
-    if len(frames) == 1:
-        entries[0] = frames.start << 2 | write
+def replace(entries: Entries, old: Frames, new: Frames, *, write: bool | npt.NDArray[np.bool_]) -> bool:
+    """Make entries of one block that name some frames name others, unless they do not any more; tells whether it did.
+
+    >>> entries = make(range(5, 7), write=True)
+    >>> replace(entries, range(5, 7), range(8, 10), write=True), run_of(entries)
+    (True, range(8, 10))
+    """
+    if isinstance(old, range) and isinstance(write, bool):
+        if run_of(entries) != old or bool(int(entries[0]) & WRITE) != write:
+            return False
+    elif not (entries == make(old, write=write)).all():
+        return False
+    if len(entries) == 1 and isinstance(write, bool):
+        entries[0] = int(new[0]) << 2 | write
     else:
-        entries[:] = make(frames, write=write)
+        entries[:] = make(new, write=write)
+    return True
 
 
 def pfn_of(entries: Entries) -> npt.NDArray[np.uint32]:

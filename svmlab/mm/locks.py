@@ -41,13 +41,18 @@ class LockClass(IntEnum):
 class _Lock:
     """What both kinds share: a class, a name, who holds it and where they took it, a queue in order of arrival."""
 
-    __slots__ = ("holders", "kind", "name", "queue", "world", "writing")
+    __slots__ = ("_name", "_page", "holders", "kind", "queue", "world", "writing")
 
-    def __init__(self, world: World, kind: LockClass, name: str) -> None:
-        self.world, self.kind, self.name = world, kind, name
+    def __init__(self, world: World, kind: LockClass, name: str, page: int = -1) -> None:
+        self.world, self.kind, self._name, self._page = world, kind, name, page
         self.holders: dict[Task, _Place] = {}
         self.writing = False
         self.queue: list[_Waiter] = []
+
+    @property
+    def name(self) -> str:
+        """What people call it, with the page its range begins with; put together only when it is told."""
+        return self._name if self._page < 0 else f"{self._name} {self._page:#x}"
 
     @property
     def locked(self) -> bool:
@@ -80,7 +85,9 @@ class _Lock:
             if held.kind >= self.kind:
                 raise self._refuse(task, held, where)
         if not self.queue and (not self.holders or self._free_for(write)):
-            return self._grant(task, write, where)
+            self.holders[task], self.writing = where, write
+            task.held.append(self)
+            return Held(self, task)
         wait = self.world.emit("lock_wait", text=self.name)
         begun = self.world.now
         granted = self.world.event()

@@ -328,7 +328,7 @@ def _replace_moved(args: MigrateVma, block: Block) -> None:
     if not len(old):
         return
     mapped: Any = np.uint8(1)
-    if index is not None or shares_frames(args.mm, args.vma) or not _replace_all(args, block, old, new):
+    if index is not None or shares_frames(args.mm, args.vma) or not _replace_run(args, block, old, new):
         index = np.arange(block.npages) if index is None else index
         writable = np.broadcast_to(np.asarray(block.writable), (block.npages,))[index]
         old, new = array_of(old), array_of(new)
@@ -338,15 +338,6 @@ def _replace_moved(args: MigrateVma, block: Block) -> None:
     memory.references[where(old)] -= mapped
 
 
-def _replace_all(args: MigrateVma, block: Block, old: Frames, new: Frames) -> bool:
+def _replace_run(args: MigrateVma, block: Block, old: Frames, new: Frames) -> bool:
     """Replace the entries of a whole block, unless somebody touched them meanwhile; tells whether it did."""
-    entries, writable = args.entries(block.at, block.npages), block.writable
-    if isinstance(old, range) and isinstance(new, range) and isinstance(writable, bool):
-        if pte.run_of(entries) != old or bool(entries[0] & pte.WRITE) != writable:
-            return False
-        pte.enter(entries, new, write=writable)
-        return True
-    if not (entries == pte.make(old, write=writable)).all():
-        return False
-    entries[:] = pte.make(new, write=writable)
-    return True
+    return pte.replace(args.entries(block.at, block.npages), old, new, write=block.writable)

@@ -115,4 +115,6 @@ class NotifierTree:
             if notifier.last < start:
                 break
             found.append(notifier)
+            if key <= start:
+                break
         return found[::-1]

@@ -113,8 +113,7 @@ def piece_to_ram(driver: Driver, range_: Range, piece: Piece, journey: Journey) 
     range_.vram_pages -= piece.moved
 
 
-@dataclass(frozen=True, slots=True)
-class _Steps:
+class _Steps(NamedTuple):
     """What differs between the directions: how pages are collected and how they are copied."""
 
     collect: Callable[[Driver, MigrateVma], Blocking[None]]

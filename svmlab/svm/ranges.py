@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import accumulate
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +37,7 @@ class DeferredOp(Enum):
     ADD_RANGE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class VramPiece:
+class VramPiece(NamedTuple):
     """Pages of a range that follow each other in VRAM, inside one node.
 
     Attributes:
@@ -225,13 +225,13 @@ class Range:
     def migrate_mutex(self, world: World) -> Mutex:
         """Serialises migration, validation and mapping of the range."""
         if self._migrate_mutex is None:
-            self._migrate_mutex = Mutex(world, LockClass.MIGRATE_MUTEX, f"migrate_mutex of range {self.start:#x}")
+            self._migrate_mutex = Mutex(world, LockClass.MIGRATE_MUTEX, "migrate_mutex of range", self.start)
         return self._migrate_mutex
 
     def lock(self, world: World) -> Mutex:
         """Protects start, last and the children against the notifier (prange->lock)."""
         if self._lock is None:
-            self._lock = Mutex(world, LockClass.RANGE, f"lock of range {self.start:#x}")
+            self._lock = Mutex(world, LockClass.RANGE, "lock of range", self.start)
         return self._lock
 
 
