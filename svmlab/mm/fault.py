@@ -184,15 +184,15 @@ def _exclusive(memory: Memory, entries: pte.Entries) -> Mask:
 def _copy_on_write(mm: AddressSpace, page: int, last: int, alike: Callable[[pte.Entries], Mask]) -> Blocking[None]:
     """Give the pages from ``page`` on that are ``alike`` frames of their own (wp_page_copy).
 
-    1. choose the run: one page where a notifier listens, for it hears of each page by itself
-    2. tell the notifiers
-    3. start over if somebody changed the entries while they slept
+    1. choose the run, up to the end of the block
+    2. tell the notifiers of all of it at once
+    3. keep what nobody changed while they slept; start over if that is nothing
     4. copy, and show the copies
     """
     npages = mm.table.leading(page, last, alike)
-    npages = mm.notifiers.gap(page, page + npages - 1) or 1
     yield from mm.notifiers.invalidate(NotifierEvent.CLEAR, page, page + npages - 1)
-    if mm.table.leading(page, page + npages - 1, alike) < npages:
+    npages = mm.table.leading(page, page + npages - 1, alike)
+    if not npages:
         return
     entries = mm.table.view(page, page + npages - 1)
     old = pte.pfn_of(entries)

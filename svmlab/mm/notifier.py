@@ -103,11 +103,6 @@ class NotifierTree:
         """Whether some registered interval touches pages ``start`` to ``last``."""
         return bool(self._overlapping(start, last))
 
-    def gap(self, start: int, last: int) -> int:
-        """How many pages from ``start`` on no notifier covers, up to ``last``."""
-        found = self._overlapping(start, last)
-        return max(0, found[0].start - start) if found else last - start + 1
-
     def _overlapping(self, start: int, last: int) -> list[IntervalNotifier]:
         found = []
         for key in self._by_start.irange(maximum=last, reverse=True):

@@ -113,7 +113,7 @@ CAUSES = {
     "swap_out": (lambda p, a: p.swap_out(a), ["CLEAR a[2]", "CLEAR a[3]"]),
     "mprotect": (lambda p, a: p.mprotect(a, "r"), ["PROTECTION_VMA a[2..3]"]),
     "fork": (lambda p, a: p.fork(), ["PROTECTION_PAGE a"]),
-    "store after fork": (lambda p, a: (p.fork(), p.cpu_write(a, 1)), ["PROTECTION_PAGE a", "CLEAR a[2]", "CLEAR a[3]"]),
+    "store after fork": (lambda p, a: (p.fork(), p.cpu_write(a, 1)), ["PROTECTION_PAGE a", "CLEAR a[2..3]"]),
     "prefetch": (lambda p, a: p.set_attr(a, prefetch="gpu0"), ["MIGRATE a[2..3]"]),
     "exit": (lambda p, a: p.exit(), []),
 }
