@@ -12,11 +12,10 @@ from svmlab.bench.harness import PAIRS, Row, measure, render
 
 __all__ = ["ALONG", "MODULES", "bench", "run"]
 
-MODULES = {name: f"svmlab.bench.{name}" for name in ("memory", "migration", "ranges", "faults", "views", "widgets")}
+MODULES = {
+    name: f"svmlab.bench.{name}" for name in ("memory", "migration", "ranges", "faults", "views", "widgets", "start")
+}
 """What can be measured; a module has ``cases()``, timed one after the other, or ``rows()``, measured."""
-MODULES = {name: f"svmlab.bench.{name}" for name in ("ranges", "migration", "faults", "views", "widgets")}
-MODULES = {name: f"svmlab.bench.{name}" for name in ("ranges", "migration", "faults", "widgets", "views")}
-"""What can be measured; each module has ``cases()``, which yields its cases one after the other."""
 ALONG = {"views": ("widgets",)}
 """What is measured along with a group: widgets are views that follow a control."""
 

@@ -1,9 +1,7 @@
-"""Widgets: following a slider must cost less than redrawing a figure, and loading svmlab little more than numpy."""
+"""Widgets: following a slider must cost less than redrawing a figure."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import cycle
@@ -24,7 +22,6 @@ def cases() -> Iterator[Case]:
     """What is measured, one case after the other."""
     yield _stepper()
     yield _lab()
-    yield _import()
 
 
 def _stepper() -> Case:
@@ -67,18 +64,3 @@ def _kept(scenes: tuple[Scene, ...]) -> Callable[[], None]:
             figure.savefig(BytesIO(), format="png")
 
     return redraw
-
-
-def _import() -> Case:
-    return Case(
-        "import svmlab, in a process of its own",
-        "import numpy, likewise",
-        1.3,
-        lambda: _python("import svmlab"),
-        lambda: _python("import numpy"),
-        1,
-    )
-
-
-def _python(code: str) -> None:
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,113 @@
+"""Starting: loading svmlab must cost little more than loading numpy, and a learner's kernel must stay small.
+
+The goal is on the memory that a kernel has for itself (RssAnon). Pages of library files are the same page cache for
+all kernels of a machine, however many run there; what is resident with them (VmRSS) is told, and has no goal.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+from svmlab.bench.harness import Case, Row, measure
+from svmlab.errors import InputError
+
+__all__ = ["LAB", "MARGIN_MIB", "footprint", "rows"]
+
+MARGIN_MIB = 16.0
+"""What svmlab and a large lab may add to a kernel."""
+LAB = """
+import svmlab as sl
+p = sl.Process("mi210-two-hives", ram="512 GiB")
+a = p.mmap("16 GiB", name="a")
+p.run()
+"""
+_START_S = 60
+_NAMES = {"RssAnon": ("of its own (RssAnon)", MARGIN_MIB), "VmRSS": ("with shared files (VmRSS)", math.inf)}
+
+
+def rows() -> Iterator[Row]:
+    """Measure everything.
+
+    Raises:
+        InputError: there is no ipykernel, or the operating system does not tell what a process takes as Linux does.
+    """
+    yield measure(_import(), clock=_children_ns)
+    footprint(LAB)  # the first kernel may have to compile what the others load
+    begin = perf_counter_ns()
+    bare, lab = footprint("pass"), footprint(LAB)
+    ms = (perf_counter_ns() - begin) / 1e6
+    for key, (what, goal) in _NAMES.items():
+        more = round(lab[key] - bare[key], 2)
+        name = f"a kernel with svmlab and 16 GiB mapped, {what}"
+        base = f"MiB beyond a bare kernel's {bare[key]:.0f}"
+        yield Row(name=name, ratio=more, goal=goal, met=more <= goal, spread=(more, more), base=base, ms=ms)
+
+
+def _import() -> Case:
+    return Case(
+        "import svmlab, in a process of its own",
+        "import numpy, likewise",
+        1.3,
+        lambda: _python("import svmlab"),
+        lambda: _python("import numpy"),
+        1,
+    )
+
+
+def _python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _children_ns() -> int:
+    """CPU time of the processes that were started here and have ended."""
+    from resource import RUSAGE_CHILDREN, getrusage  # there is none on Windows
+
+    used = getrusage(RUSAGE_CHILDREN)
+    return int((used.ru_utime + used.ru_stime) * 1e9)
+
+
+def footprint(code: str) -> dict[str, float]:
+    """What a fresh kernel holds after some code.
+
+    Args:
+        code: what it runs.
+
+    Returns:
+        MiB by the name that /proc has for it: ``RssAnon`` (its own) and ``VmRSS`` (with the files that it shares).
+
+    Raises:
+        InputError: as ``rows``; or the code fails.
+    """
+    if not sys.platform.startswith("linux"):
+        raise InputError("bench start on this operating system", allowed="Linux: it reads /proc")
+    try:
+        from jupyter_client.manager import start_new_kernel
+    except ImportError as error:
+        raise InputError("bench start without Jupyter", hint='pip install "svmlab[lab]"') from error
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=_START_S, **quiet)
+    try:
+        answer = client.execute_interactive(code, timeout=_START_S, output_hook=_unheard)
+        if answer["content"]["status"] != "ok":
+            raise InputError(f"a kernel refused {code!r}: {answer['content'].get('evalue', '')}")
+        provisioner: Any = manager.provisioner
+        return _resident(provisioner.process.pid)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def _unheard(_message: object) -> None:
+    """What a kernel prints is of no interest here."""
+
+
+def _resident(pid: int) -> dict[str, float]:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split(":") for line in lines)
+    return {key: int(value.split()[0]) / 1024 for key, value in pairs if key in _NAMES}
