@@ -12,7 +12,7 @@ from svmlab.views.excerpt import Excerpt
 from svmlab.views.scene import Axis, Bar, Chart, Lane, Mark, Scene
 from svmlab.views.source import source_of
 from svmlab.views.tell_timeline import mover
-from svmlab.views.track import Track
+from svmlab.views.track import OF_TASK, Track
 from svmlab.views.track_gpu import copy_engines, mapping, queues
 from svmlab.views.track_kernel import application, driver, notifier, restore
 
@@ -50,17 +50,24 @@ def timeline(thing: Any, *, since: int = 0, until: int | None = None, zoom: tupl
 
 
 def _stacked(track: Track) -> Iterable[Bar]:
-    """Give bars that overlap rows of their own; parts stay in the row below their whole."""
+    """Give bars that overlap rows of their own; parts stay in the rows below their whole, which their task tells."""
     levels = 1 + max((bar.depth for bar in track.bars), default=0)
     ends: dict[int, list[int]] = {level: [] for level in range(levels)}
+    wholes: dict[int, tuple[int, int]] = {}
     for bar in sorted(track.bars, key=lambda bar: (bar.start, bar.depth, bar.end)):
-        row = _free_row(ends[bar.depth], bar)
-        yield replace(bar, lane=track.name, depth=row * levels + bar.depth)
+        task = bar.get(OF_TASK)
+        least, until = wholes.get(task, (0, 0)) if bar.depth else (0, 0)
+        row = _free_row(ends[bar.depth], bar, least if bar.start < until else 0)
+        if task and not bar.depth:
+            wholes[task] = row, bar.end
+        known = tuple(each for each in bar.data if each[0] != OF_TASK)
+        yield replace(bar, lane=track.name, depth=row * levels + bar.depth, data=known)
 
 
-def _free_row(ends: list[int], bar: Bar) -> int:
-    """The first row whose last bar is over; ``ends`` holds when that is, and is brought up to date."""
-    row = next((row for row, end in enumerate(ends) if end <= bar.start), len(ends))
+def _free_row(ends: list[int], bar: Bar, least: int) -> int:
+    """The first row from ``least`` on whose last bar is over; ``ends`` holds when that is, and is kept up to date."""
+    ends += [bar.start] * (least - len(ends))
+    row = next((row for row, end in enumerate(ends) if row >= least and end <= bar.start), len(ends))
     ends[row : row + 1] = [bar.end]
     return row
 

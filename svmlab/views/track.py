@@ -14,7 +14,10 @@ from svmlab.views.scene import Bar, Data, Mark, data
 from svmlab.views.source import plural
 from svmlab.views.style import look
 
-__all__ = ["Item", "Piece", "Track", "Words", "failure", "make_bars", "make_marks"]
+__all__ = ["OF_TASK", "Item", "Piece", "Track", "Words", "failure", "make_bars", "make_marks"]
+
+OF_TASK = "of task"
+"""Names the value by which the parts of a track find the row of their whole: who does it, counted from 1."""
 
 Item = Bar | Mark
 

@@ -10,9 +10,9 @@ import numpy as np
 from svmlab.uapi import MigrateTrigger, NotifierEvent
 from svmlab.units import format_time
 from svmlab.views.excerpt import Excerpt, Ids, Spans
-from svmlab.views.scene import Bar, data
+from svmlab.views.scene import Bar, Data, data
 from svmlab.views.source import place_name, plural
-from svmlab.views.track import Piece, Track, Words, failure, make_bars, make_marks
+from svmlab.views.track import OF_TASK, Piece, Track, Words, failure, make_bars, make_marks
 
 __all__ = ["application", "driver", "notifier", "restore"]
 
@@ -26,7 +26,7 @@ def application(x: Excerpt) -> Iterator[Track]:
         name, npages = x.text(piece.opens), x.npages(piece.opens)
         words = name + failure(x, piece.closes)
         pages = f", {plural(npages, one='page')}" if npages else ""
-        return Words(words + pages, words, data(call=name, npages=npages))
+        return Words(words + pages, words, data(call=name, npages=npages) + _who(x, piece))
 
     bars = make_bars(x, x.pairs("call_start", "call_end", key="task"), style="call", tell=tell)
     marks = make_marks(x, "cpu_access", style="access", tell=lambda ids: _access(x, ids))
@@ -97,14 +97,14 @@ def _migration(x: Excerpt, piece: Piece) -> Words:
     trigger = MigrateTrigger(x.value(piece.opens, "trigger")).name.lower()
     way = f"{place_name(source)} -> {place_name(target)}"
     label = f"{plural(piece.amounts['npages'], one='page')} {way}" if piece.closes >= 0 else f"still moving {way}"
-    known = data(source=source, target=target, trigger=trigger)
+    known = data(source=source, target=target, trigger=trigger) + _who(x, piece)
     return Words(label + failure(x, piece.closes), way, known)
 
 
 def _steps(x: Excerpt, tasks: set[int]) -> list[Bar]:
     def tell(piece: Piece) -> Words:
         number = x.value(piece.opens, "number")
-        return Words(f"{number} {x.text(piece.opens)}", str(number), data(step=number))
+        return Words(f"{number} {x.text(piece.opens)}", str(number), data(step=number) + _who(x, piece))
 
     return make_bars(x, x.of_tasks(x.until_next("step", *_STEP_ENDS), tasks), style="step", tell=tell, depth=1)
 
@@ -112,10 +112,14 @@ def _steps(x: Excerpt, tasks: set[int]) -> list[Bar]:
 def _lock_waits(x: Excerpt, tasks: set[int], depth: int) -> list[Bar]:
     def tell(piece: Piece) -> Words:
         lock = x.text(piece.opens)
-        return Words(f"waits {format_time(piece.length)} for {lock}", "lock", data(lock=lock))
+        return Words(f"waits {format_time(piece.length)} for {lock}", "lock", data(lock=lock) + _who(x, piece))
 
     waits = x.of_tasks(x.pairs("lock_wait", "lock_acquired", key="task"), tasks)
     return make_bars(x, waits, style="lock", tell=tell, depth=depth)
+
+
+def _who(x: Excerpt, piece: Piece) -> Data:
+    return data(**{OF_TASK: int(x.log.column("task")[piece.opens]) + 1})
 
 
 # Who a task is, the log tells better than its name: tests and replayed traces name tasks as they like.

@@ -9,6 +9,7 @@ from svmlab.log import Log
 from svmlab.uapi import EvictionTrigger, MigrateTrigger
 from svmlab.views.scene import Axis
 from svmlab.views.timeline import timeline
+from svmlab.views.track import OF_TASK
 
 
 def chart_of(scribe, **options):
@@ -188,6 +189,21 @@ def test_waiting_for_a_lock_stands_below_the_call_of_the_task_that_waits(logs):
         ("application", 1, "waits 6 us for svms.lock"),
         ("restore worker", 2, "waits 7 us for mmap_lock"),
     ]
+
+
+def test_the_second_of_two_calls_at_once_has_its_wait_below_itself(logs):
+    scribe = logs.Scribe()
+    for task, start in (("first", 0), ("second", 2)):
+        scribe.as_task(task)
+        scribe.at(start, "call_start", text=f"set_attr({task})")
+    scribe.at(3, "lock_wait", text="svms.lock")
+    scribe.at(7, "lock_acquired", text="svms.lock")
+    scribe.at(9, "call_end")
+    scribe.as_task("first")
+    scribe.at(11, "call_end")
+    chart = chart_of(scribe)
+    assert [(bar.style, bar.depth) for bar in chart.bars] == [("call", 0), ("call", 2), ("lock", 3)]
+    assert all(name != OF_TASK for bar in chart.bars for name, _ in bar.data)
 
 
 def test_a_failure_is_named_where_it_ended(logs):
