@@ -133,7 +133,9 @@ class ProcessDevice:
         """
         self.settle()
         if isinstance(flags, int):
-            self.frames.set(start, frames)
+            # an array that is freed only at the end leaves no hole between the storage of frames and of flags
+            pfns = array_of(frames) if len(frames) > 1 else frames
+            self.frames.set(start, pfns)
             self.flags.fill(start, start + len(frames) - 1, flags)
         else:
             pfns = array_of(frames)
