@@ -72,7 +72,7 @@ def where(frames: Frames) -> Any:
     (slice(3, 5, None), 3)
     """
     if not isinstance(frames, range):
-        return frames
+        return frames.astype(np.intp, copy=False)  # numpy converts other indices piece by piece, and each time anew
     start, stop = frames.start, frames.stop
     return start if stop - start == 1 else slice(start, stop)
 

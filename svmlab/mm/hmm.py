@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
+from svmlab.hardware.frames import where
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.memory import RAM, ZERO_PFN, FrameFlag
 from svmlab.hardware.world import Blocking
@@ -101,7 +102,7 @@ def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: fro
     pfns = pte.pfn_of(entries)
     own: Mask = ((entries & pte.SWAP) == 0) & mm.memory.in_vram_of(pfns, owners)
     if own.any():
-        own &= (mm.memory.flags[np.where(own, pfns, 0)] & FrameFlag.MIGRATING) == 0
+        own &= (mm.memory.flags[where(pfns if own.all() else np.where(own, pfns, 0))] & _MIGRATING) == 0
     if own.all():
         return own
     own |= accessible(mm, entries, write=write)
