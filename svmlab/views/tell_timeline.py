@@ -26,7 +26,7 @@ def tell_run(chart: Chart, title: str) -> list[str]:
     """Tell one of two runs in up to three sentences: what moved, what stood still, where it parts."""
     first, *others = [sentence for sentence in (_moves(chart), _stops(chart)) if sentence]
     parts = [mark for mark in chart.marks if mark.style == "difference"]
-    ends = [f"It parts at {format_time(mark.at)}: {mark.note}." for mark in parts] or ["It does not part."]
+    ends = [f"It parts at {format_time(mark.at)}: {mark.note}." for mark in parts] or ["The other run does the same."]
     return [f"{title}: {first}", *others, *ends]
 
 

@@ -59,6 +59,7 @@ class RunCompare(Lab):
             *_stories(names, found),
         )
         title = f"{results[0].title}: {_verdict(names, found)}"
+        title += ", at other times" if found.equal and _moments(results[0]) != _moments(results[1]) else ""
         return heading(title) + beside((LEFT, left), (RIGHT, (told(scene, RIGHT),)))
 
     def summary(self) -> Scene:
@@ -87,6 +88,12 @@ def _verdict(names: Iterable[str], found: Comparison) -> str:
     if found.equal:
         return f"{' and '.join(dict.fromkeys(names))} do the same, {found.same} events"
     return f"{' and '.join(names)} part after {found.same} events"
+
+
+def _moments(result: Result) -> list[int]:
+    """When each event is."""
+    times: list[int] = result.process.log.column("time").tolist()
+    return times
 
 
 def _differences(names: Iterable[str], found: Comparison) -> list[str]:

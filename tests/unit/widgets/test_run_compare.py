@@ -33,7 +33,13 @@ def test_both_timelines_stand_on_one_axis_with_their_first_difference(start):
 def test_the_same_version_twice_does_the_same(runs, start):
     runs.second.value = runs.first.value
     assert start.headline.startswith(f"There and back: {DEFAULT_PRESET} do the same")
+    assert "at other times" not in start.headline
     assert "The first difference there is none" in start.said
+
+
+def test_the_same_events_at_other_times_are_told_as_such(runs, start):
+    runs.scenario.value = "first-migration"
+    assert start.headline.endswith(" events, at other times")
 
 
 @pytest.mark.parametrize("other", [name for name in PRESETS if name != DEFAULT_PRESET])
