@@ -147,6 +147,33 @@ def much_vram(p, _a):
     p.vram_layout("gpu0", [(1, 1000), (2048, 1000)])
 
 
+def faults_by_blocks(touched, granularity, ranges):
+    owner = {page: at for at, (first, last) in enumerate(ranges) for page in range(first, last + 1)}
+    return len({(owner[page], page // 2**granularity) for page in touched})
+
+
+def faults_by_entries(touched, granularity, ranges):
+    size, mapped, count = 1 << granularity, set(), 0
+    for page in touched:
+        if page not in mapped:
+            (own,) = (span for span in ranges if span[0] <= page <= span[1])
+            block = range(page // size * size, page // size * size + size)
+            mapped |= set(block) & set(range(own[0], own[1] + 1))
+            count += 1
+    return count
+
+
+def faults_from_the_start_of_the_range(touched, granularity, ranges):
+    return len(
+        {(at, page - a >> granularity) for page in touched for at, (a, b) in enumerate(ranges) if a <= page <= b}
+    )
+
+
+def faults_at_each_change(touched, granularity, _ranges):
+    blocks = [page >> granularity for page in touched]
+    return 1 + sum(a != b for a, b in pairwise(blocks))
+
+
 def throw_away(p, a):
     p.discard(a.pages(0))
     p.pin(a.pages(0))
@@ -208,6 +235,14 @@ RIGHT = {
         windows_one_by_one,
     ],
     "04.3": [(pin_one, unpin_one), [pin_all, unpin_all], (little_vram, much_vram)],
+    "08.w1": ["it is fatal", "It is fatal "],
+    "08.w2": ["gpu1", " GPU1"],
+    "08.1": ["FHCEDIBGAJ", "f h c e d i b g a j", list("FHCEDIBGAJ"), "F, H, C, E, D, I, B, G, A, J"],
+    "08.2": [faults_by_blocks, faults_by_entries],
+    "08.3": [
+        {"stream": 10, "scatter": 3, "tile": 6},
+        {"stream": 12, "scatter": 0, "tile": 6},
+    ],
 }
 WRONG = {
     "00.w1": [63, 256, 65536, 64.5, None, "many"],
@@ -352,6 +387,43 @@ WRONG = {
         (throw_away, unpin_one),
         (lambda p, a: p.munmap(a), unfinished),
         pin_one,
+    ],
+    "08.w1": ["it waits", "it is served", None],
+    "08.w2": ["RAM", "gpu0", "gpu4"],
+    "08.1": [
+        "FHCDEIBGAJ",
+        "FCHEDIBGAJ",
+        "FHCEDIBAGJ",
+        "FHCEIDBGAJ",
+        "FHCEDBIGAJ",
+        "FKHCEDIBGAJ",
+        "FHCEDIBGLJ",
+        "FHCEDIBGA",
+        "FHCEDIBGAJJ",
+        "",
+        7,
+    ],
+    "08.2": [
+        lambda touched, granularity, ranges: len(touched),
+        lambda touched, granularity, ranges: len(set(touched)),
+        lambda touched, granularity, ranges: len({page >> granularity for page in touched}),
+        lambda touched, granularity, ranges: (max(touched) >> granularity) - (min(touched) >> granularity) + 1,
+        faults_from_the_start_of_the_range,
+        faults_at_each_change,
+        lambda touched: 1,
+        unfinished,
+        3,
+    ],
+    "08.3": [
+        {"stream": 9, "scatter": 3, "tile": 6},
+        {"stream": 10, "scatter": 4, "tile": 6},
+        {"stream": 10, "scatter": 3, "tile": 4},
+        {"stream": 10, "scatter": 3, "tile": 5},
+        {"stream": 10, "scatter": 3, "tile": 7},
+        {"stream": 10, "scatter": 3},
+        {"stream": "2 MiB", "scatter": 3, "tile": 6},
+        {"stream": 10, "scatter": -1, "tile": 6},
+        9,
     ],
 }
 
