@@ -179,6 +179,32 @@ def throw_away(p, a):
     p.pin(a.pages(0))
 
 
+def block_by_bits(page, start, last, granularity):
+    first = page >> granularity << granularity
+    return [first if first > start else start, min(first + (1 << granularity) - 1, last)]
+
+
+def block_of_the_buffer(page, start, last, granularity):
+    size = 2**granularity
+    first = start + (page - start) // size * size
+    return first, min(first + size - 1, last)
+
+
+def block_unclipped(page, _start, _last, granularity):
+    size = 2**granularity
+    return page // size * size, page // size * size + size - 1
+
+
+def block_clipped_behind(page, _start, last, granularity):
+    size = 2**granularity
+    return page // size * size, min(page // size * size + size - 1, last)
+
+
+def block_one_too_long(page, start, last, granularity):
+    size = 2**granularity
+    return max(page // size * size, start), min(page // size * size + size, last)
+
+
 def unfinished(*_):
     return None
 
@@ -235,6 +261,22 @@ RIGHT = {
         windows_one_by_one,
     ],
     "04.3": [(pin_one, unpin_one), [pin_all, unpin_all], (little_vram, much_vram)],
+    "05.w1": [1024, "0x400"],
+    "05.w2": [3, "3"],
+    "05.1": [
+        lambda page, start, last, granularity: (
+            max(page // 2**granularity * 2**granularity, start),
+            min((page // 2**granularity + 1) * 2**granularity - 1, last),
+        ),
+        block_by_bits,
+    ],
+    "05.2": [
+        {"access": ["gpu0"], "preferred": "cpu"},
+        {"access_in_place": ["gpu0"]},
+        {"preferred": "cpu"},
+        {"access_in_place": "gpu0", "prefetch": "gpu0"},
+    ],
+    "05.3": [(5, 0, 3), [8, 6, 0], (2, 0, 4)],
     "08.w1": ["it is fatal", "It is fatal "],
     "08.w2": ["gpu1", " GPU1"],
     "08.1": ["FHCEDIBGAJ", "f h c e d i b g a j", list("FHCEDIBGAJ"), "F, H, C, E, D, I, B, G, A, J"],
@@ -388,6 +430,30 @@ WRONG = {
         (lambda p, a: p.munmap(a), unfinished),
         pin_one,
     ],
+    "05.w1": [1023, 2, 512, 788],
+    "05.w2": [2, 4, 1],
+    "05.1": [
+        block_of_the_buffer,
+        block_unclipped,
+        block_clipped_behind,
+        block_one_too_long,
+        lambda page, start, last, granularity: (page, min(page + 2**granularity - 1, last)),
+        lambda page, start, last, granularity: (start, last),
+        unfinished,
+        (0, 511),
+    ],
+    "05.2": [
+        {"access": ["gpu0"]},
+        {"access": ["gpu0"], "granularity": 0},
+        {"access": ["gpu0"], "prefetch": "gpu0"},
+        {"access": ["gpu0"], "prefetch": "cpu"},
+        {"access": ["gpu0"], "preferred": "gpu0"},
+        {"no_access": ["gpu0"]},
+        {"access": ["gpu0"], "prefered": "cpu"},
+        {},
+        "cpu",
+    ],
+    "05.3": [(8, 0, 9), (1, 0, 9), (8, 0, 3), (48, 0, 9), (8, 4, 9), (5, 3, 3), (0, 0, 9), (5, 0), (5, 0, 63), "5"],
     "08.w1": ["it waits", "it is served", None],
     "08.w2": ["RAM", "gpu0", "gpu4"],
     "08.1": [
