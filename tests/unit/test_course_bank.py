@@ -205,6 +205,62 @@ def block_one_too_long(page, start, last, granularity):
     return max(page // size * size, start), min(page // size * size + size, last)
 
 
+def second_pass_by_order(invalid, at, hit):
+    if hit > at:
+        return []
+    return [name for name in invalid if name >= at] if hit == at else [hit]
+
+
+def second_pass_by_counts(invalid, at, hit):
+    counts = {name: int(name in invalid) for name in "abcd"}
+    for name in "abcd":
+        seen = counts[name] + (name == hit and hit > at)
+        counts[name] = seen
+        if name == at:
+            counts[hit] += hit <= at
+        if counts[name] != seen:
+            break
+        counts[name] = 0
+    return [name for name in "abcd" if counts[name]]
+
+
+def stop_by_two_hits(p, a):
+    p.start.swap_out(a.pages(0))
+    p.advance("1110 us")
+    p.start.swap_out(a.pages(1))
+    p.advance("1060 us")
+    p.start.swap_out(a.pages(2))
+
+
+def stop_by_a_page_each_20_us(p, a):
+    for page in range(200):
+        p.start.swap_out(a.pages(page))
+        p.advance("20 us")
+
+
+def stop_by_one_hit(p, a):
+    p.start.swap_out(a.pages(0))
+    p.advance("1110 us")
+    p.start.swap_out(a.pages(1))
+
+
+def stop_before_the_worker(p, a):
+    for page in range(8):
+        p.start.swap_out(a.pages(page))
+        p.advance("100 us")
+
+
+def stop_three_times(p, a):
+    for page in range(3):
+        p.mprotect(a.pages(page), "r")
+        p.run()
+
+
+def stop_by_moves(p, a):
+    for place in ("gpu0", "cpu", "gpu0"):
+        p.set_attr(a, prefetch=place)
+
+
 def unfinished(*_):
     return None
 
@@ -277,6 +333,11 @@ RIGHT = {
         {"access_in_place": "gpu0", "prefetch": "gpu0"},
     ],
     "05.3": [(5, 0, 3), [8, 6, 0], (2, 0, 4)],
+    "07.w1": [6, "6"],
+    "07.w2": [0, "0"],
+    "07.1": ["HEBFIAC", "h, e, b, f, i, a, c", ["H", "E", "B", "F", "I", "A", "C"]],
+    "07.2": [second_pass_by_order, second_pass_by_counts],
+    "07.3": [stop_by_two_hits, stop_by_a_page_each_20_us],
     "08.w1": ["it is fatal", "It is fatal "],
     "08.w2": ["gpu1", " GPU1"],
     "08.1": ["FHCEDIBGAJ", "f h c e d i b g a j", list("FHCEDIBGAJ"), "F, H, C, E, D, I, B, G, A, J"],
@@ -454,6 +515,31 @@ WRONG = {
         "cpu",
     ],
     "05.3": [(8, 0, 9), (1, 0, 9), (8, 0, 3), (48, 0, 9), (8, 4, 9), (5, 3, 3), (0, 0, 9), (5, 0), (5, 0, 63), "5"],
+    "07.w1": [5, 1, "restore"],
+    "07.w2": [8, 1, "all"],
+    "07.1": ["EHBFIAC", "HEBIFAC", "HEBFAIC", "HEBFIC", "HEGBFIAC", "HDEBFIAC", "HEBFIACB", "HBEFIAC", "", None],
+    "07.2": [
+        lambda invalid, at, hit: [hit],
+        lambda invalid, at, hit: invalid,
+        lambda invalid, at, hit: [],
+        lambda invalid, at, hit: [hit] if hit <= at else [],
+        lambda invalid, at, hit: [name for name in invalid if name >= at] if hit <= at else [],
+        lambda invalid, at, hit: [name for name in "abcd" if name >= at] if hit == at else [hit] if hit < at else [],
+        lambda invalid, at, hit: [at] if hit == at else [hit] if hit < at else [],
+        lambda invalid, at: [at],
+        unfinished,
+        "a",
+    ],
+    "07.3": [
+        stop_by_one_hit,
+        stop_before_the_worker,
+        stop_three_times,
+        stop_by_moves,
+        lambda p, a: p.swap_out(a.pages(600)),
+        lambda p: p.run(),
+        unfinished,
+        3,
+    ],
     "08.w1": ["it waits", "it is served", None],
     "08.w2": ["RAM", "gpu0", "gpu4"],
     "08.1": [
