@@ -2,6 +2,7 @@
 
 from svmlab.widgets.address_explorer import AddressExplorer
 from svmlab.widgets.defect_lab import DefectLab
+from svmlab.widgets.early_or_late import EarlyOrLate
 from svmlab.widgets.fault_stepper import FaultStepper
 from svmlab.widgets.hive_explorer import HiveExplorer
 from svmlab.widgets.hurdle_stepper import HurdleStepper
@@ -16,6 +17,7 @@ from svmlab.widgets.stepper import MigrationStepper
 __all__ = [
     "AddressExplorer",
     "DefectLab",
+    "EarlyOrLate",
     "FaultStepper",
     "HiveExplorer",
     "HurdleStepper",
