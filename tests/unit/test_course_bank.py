@@ -261,6 +261,75 @@ def stop_by_moves(p, a):
         p.set_attr(a, prefetch=place)
 
 
+def moved_and_faulted(**changed):
+    """The table of 06.1, with some lines told otherwise: ``C=(0, 2)``."""
+    told = {"A": (0, 2), "B": (1024, 0), "C": (0, 4), "D": (0, 0), "E": (1024, 0), "F": (1024, 0), "G": (0, 2)}
+    return told | changed
+
+
+def work(p, a, b):
+    """What gpu0 and the CPU do in 06.2."""
+    p.gpu(0).read(a)
+    p.gpu(0).write(b, 1)
+    p.cpu_read(b)
+
+
+def early_for_both(p, a, b):
+    for buffer in (a, b):
+        p.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
+    work(p, a, b)
+
+
+def early_and_in_place(p, a, b):
+    p.set_attr(a, access="gpu0", prefetch="gpu0")
+    p.set_attr(b, access_in_place="gpu0")
+    work(p, a, b)
+
+
+def early_and_sent_home(p, a, b):
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+    p.gpu_read("gpu0", a.pages(0, a.npages))
+    p.set_attr(b, access=["gpu0"], prefetch="gpu0")
+    p.run()
+    p.gpu_write("gpu0", b, 1)
+    p.set_attr(b, prefetch="cpu")
+
+
+def preferred_for_both(p, a, b):
+    for buffer in (a, b):
+        p.set_attr(buffer, access=["gpu0"], preferred="gpu0")
+    work(p, a, b)
+
+
+def early_without_access(p, a, b):
+    for buffer in (a, b):
+        p.set_attr(buffer, prefetch="gpu0")
+    work(p, a, b)
+
+
+def early_for_a_alone(p, a, b):
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+    work(p, a, b)
+
+
+def all_in_place(p, a, b):
+    for buffer in (a, b):
+        p.set_attr(buffer, access_in_place=["gpu0"])
+    work(p, a, b)
+
+
+def never_home(p, a, b):
+    for buffer in (a, b):
+        p.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
+    p.gpu(0).read(a)
+    p.gpu(0).write(b, 1)
+
+
+def work_left_out(p, a, b):
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+    p.cpu_write(b, 1)
+
+
 def unfinished(*_):
     return None
 
@@ -333,6 +402,11 @@ RIGHT = {
         {"access_in_place": "gpu0", "prefetch": "gpu0"},
     ],
     "05.3": [(5, 0, 3), [8, 6, 0], (2, 0, 4)],
+    "06.w1": [512, "512", 2**9],
+    "06.w2": [3, "3"],
+    "06.1": [moved_and_faulted(), {line: list(told) for line, told in moved_and_faulted().items()}],
+    "06.2": [early_for_both, early_and_in_place, early_and_sent_home],
+    "06.3": [{0: 38, 4: 52, 9: 517}, {9: 517, 4: 52, 0: 38, 3: 7}],
     "07.w1": [6, "6"],
     "07.w2": [0, "0"],
     "07.1": ["HEBFIAC", "h, e, b, f, i, a, c", ["H", "E", "B", "F", "I", "A", "C"]],
@@ -515,6 +589,44 @@ WRONG = {
         "cpu",
     ],
     "05.3": [(8, 0, 9), (1, 0, 9), (8, 0, 3), (48, 0, 9), (8, 4, 9), (5, 3, 3), (0, 0, 9), (5, 0), (5, 0, 63), "5"],
+    "06.w1": [1, 1024, "all"],
+    "06.w2": [1, 2, 4, 2.5],
+    "06.1": [
+        moved_and_faulted(A=(512, 1)),
+        moved_and_faulted(A=(1024, 0)),
+        moved_and_faulted(B=(1024, 2)),
+        moved_and_faulted(C=(0, 2)),
+        moved_and_faulted(D=(0, 2)),
+        moved_and_faulted(E=(0, 0)),
+        moved_and_faulted(F=(1024, 2)),
+        moved_and_faulted(F=(0, 2)),
+        moved_and_faulted(G=(1024, 0)),
+        moved_and_faulted(G=0),
+        {"A": (0, 2)},
+        "A",
+    ],
+    "06.2": [
+        preferred_for_both,
+        early_without_access,
+        early_for_a_alone,
+        all_in_place,
+        never_home,
+        work_left_out,
+        work,
+        lambda p, a, b: p.set_attr(a, prefetch="vram"),
+        lambda p, a: None,
+        7,
+    ],
+    "06.3": [
+        {0: 1, 4: 16, 9: 512},
+        {0: 37, 4: 51, 9: 516},
+        {0: 37, 4: 52, 9: 517},
+        {0: 38, 4: 52, 9: 548},
+        {0: 38, 4: 53, 9: 517},
+        {0: 38, 4: 52},
+        {0: 38.5, 4: 52, 9: 517},
+        [38, 52, 517],
+    ],
     "07.w1": [5, 1, "restore"],
     "07.w2": [8, 1, "all"],
     "07.1": ["EHBFIAC", "HEBIFAC", "HEBFAIC", "HEBFIC", "HEGBFIAC", "HDEBFIAC", "HEBFIACB", "HBEFIAC", "", None],
