@@ -15,7 +15,8 @@
 # %% [markdown]
 # ## Setup
 #
-# `prepared` makes a process on the machine `toy`, with a buffer in RAM whose attributes were set 2 ms ago; it returns the process, the buffer and the length of
+# `prepared` makes a process on the machine `toy`, with a buffer in RAM whose attributes were set 2 ms ago (why so long ago, you see
+# in *All of it, late*); it returns the process, the buffer and the length of
 # the log. With xnack on, GPUs take page faults. `cost` takes such a buffer, which prefers gpu0, and returns how long it takes, in us, until gpu0 has touched its
 # first pages: after a prefetch of the whole buffer, or without one.
 #
@@ -184,7 +185,7 @@ sl.show(sl.counters(p, since=before))
 # %% [markdown]
 # gpu0 touched every page, and the table says that they stayed in RAM: no fault comes, so nobody reads the preference. The prefetch moves the same bytes as before. But while the pages
 # move, running queues would use stale entries, so all GPUs of the process stop. The *restore worker* lets them run
-# again, and it waits for 1 ms first. A prefetch of one page costs that too.
+# again, and it waits for 1 ms first. The copy ends long before that.
 #
 # ### What you predicted
 

@@ -122,7 +122,9 @@ def _why(late: _Way) -> str:
     one = "a fault brings the block around the page, and costs more than a prefetch of the same pages"
     if late.faults == 1:
         return f"{one}; here it is one fault, and pages that it leaves in RAM cost nothing"
-    return f"{one}; here it is {late.faults} faults, each but the first after a wait of 2 ms, since the range is one"
+    return (
+        f"{one}; here it is {late.faults} faults, each but the first after a wait of 2 ms, since all are in one range"
+    )
 
 
 def _verdict(late: _Way, early: _Way) -> str:
