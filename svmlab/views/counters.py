@@ -106,7 +106,7 @@ def _in_rows(bars: list[Bar]) -> Iterator[Bar]:
 
 def _time_waited(x: Excerpt) -> Chart:
     """How long the queues of each GPU were stopped, and how long its page faults took; GPUs that agree share a lane."""
-    stops = x.pairs("queue_eviction", "queue_restore", key="gpu")
+    stops = x.pairs("queue_eviction", "queue_restore", key="gpu", nested=True)
     faults = x.pairs("page_fault_start", "page_fault_end", key="task")
     alike: dict[tuple[Bar, ...], list[int]] = {}
     for gpu in sorted({*x.gpus(stops.opens), *x.gpus(faults.opens)}):

@@ -132,13 +132,14 @@ class Excerpt:
         """The pieces that events of some tasks began."""
         return spans.where(np.isin(self.log.column("task")[spans.opens], list(tasks)))
 
-    def pairs(self, opening: str, *closing: str, key: str) -> Spans:
+    def pairs(self, opening: str, *closing: str, key: str, nested: bool = False) -> Spans:
         """Pair the events that begin something with those that end it.
 
         Args:
             opening: kind of the first; what is begun twice before it ends, begins once.
             closing: kinds of the second.
             key: what the two share: ``"task"``, ``"pid"``, or a field all kinds have.
+            nested: what is begun twice ends with the second end, not with the first.
         """
         opens, closes = self._all(opening), [self._all(name) for name in closing]
         ids = np.concatenate([opens, *closes])
@@ -147,7 +148,7 @@ class Excerpt:
         begins = np.arange(len(ids)) < len(opens)
         order = np.lexsort((ids, keys, pids))
         ids, begins, who = ids[order], begins[order], np.stack([pids, keys])[:, order]
-        fresh = _changes(np.vstack([who, begins]))
+        fresh = _outermost(who, begins) if nested else _changes(np.vstack([who, begins]))
         ids, begins, who = ids[fresh], begins[fresh], who[:, fresh]
         return self._spans(ids[begins], _followers(ids, who)[begins])
 
@@ -197,6 +198,18 @@ class Excerpt:
         copies = self.ids("copy")
         ends = self.times(copies) + self.values(copies, "duration_ns")
         return max(last, int(ends.max())) if len(ends) else last
+
+
+def _outermost(who: Ids, begins: npt.NDArray[np.bool_]) -> Ids:
+    """Which events begin what nobody else had begun, or end the last of it; an end without a beginning is neither."""
+    kept = []
+    for group in np.split(np.arange(len(begins)), np.flatnonzero((who[:, 1:] != who[:, :-1]).any(axis=0)) + 1):
+        count = np.cumsum(np.where(begins[group], 1, -1))
+        # An excerpt may begin while something is going on: its end counts below nothing, which is nothing.
+        depth = count - np.minimum.accumulate(np.minimum(count, 0))
+        before = np.concatenate(([0], depth))[:-1]
+        kept.append(group[np.where(begins[group], depth == 1, (depth == 0) & (before == 1))])
+    return np.concatenate(kept)
 
 
 def _changes(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

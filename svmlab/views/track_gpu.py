@@ -21,7 +21,7 @@ __all__ = ["copy_engines", "mapping", "queues"]
 def queues(x: Excerpt) -> Iterator[Track]:
     """What each GPU works on and when its queues are stopped; GPUs with the same fate share a lane."""
     work = x.pairs("gpu_work_start", "gpu_work_end", "memory_exception", key="task")
-    stops = x.pairs("queue_eviction", "queue_restore", key="gpu")
+    stops = x.pairs("queue_eviction", "queue_restore", key="gpu", nested=True)
     alike: dict[tuple[Item, ...], list[int]] = {}
     for gpu in sorted({*x.gpus(work.opens), *x.gpus(stops.opens), *x.gpus(x.ids("memory_exception"))}):
         items = _queue_items(x, x.of_gpu(work, gpu), x.of_gpu(stops, gpu))

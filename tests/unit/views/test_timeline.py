@@ -245,6 +245,22 @@ def test_queues_stopped_for_another_reason_say_which(logs):
     assert stop.get("trigger") == "ttm"
 
 
+def test_queues_stopped_twice_run_again_with_the_second_resume(logs):
+    scribe = logs.Scribe()
+    for us, name in ((10, "queue_eviction"), (20, "queue_eviction"), (30, "queue_restore"), (40, "queue_restore")):
+        scribe.at(us, name, gpu=0)
+    (stop,) = chart_of(scribe).styled("stopped")
+    assert (stop.start, stop.end) == (10_000, 40_000)
+
+
+def test_a_resume_whose_stop_is_not_in_the_log_ends_nothing(logs):
+    scribe = logs.Scribe()
+    for us, name in ((5, "queue_restore"), (10, "queue_eviction"), (40, "queue_restore")):
+        scribe.at(us, name, gpu=0)
+    (stop,) = chart_of(scribe).styled("stopped")
+    assert (stop.start, stop.end) == (10_000, 40_000)
+
+
 def test_only_the_events_of_the_process_count(logs):
     scribe = logs.first_migration()
     scribe.as_task("stranger", pid=2)
