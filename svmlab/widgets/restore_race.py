@@ -9,6 +9,7 @@ from svmlab.hardware.machine import Machine
 from svmlab.log import Event
 from svmlab.mm.span import Span
 from svmlab.svm.process import Process
+from svmlab.svm.queue_state import QueueState
 from svmlab.units import PAGE_SIZE, format_time
 from svmlab.views import Cell, Row, Scene, Table, svg, timeline
 from svmlab.widgets.controls import choice, slider
@@ -160,7 +161,9 @@ class RestoreRace(Lab):
         p.start.swap_out(_page(buffers[0].address, 0))
         p.run(for_ns=us * 1000)
         second = buffers[0] if where == _SAME else buffers[1]
-        met = p.look.state().value
+        # The counts are back at 0 before the last of the queues runs.
+        resuming = p.look.state() is QueueState.RUN and p.look.queues() != "running"
+        met = "being resumed" if resuming else p.look.state().value
         p.start.swap_out(_page(second.address, 1))
         p.run()
         return _Run(p, since, begin_ns, met)
