@@ -10,7 +10,7 @@ import numpy as np
 from svmlab.errors import InputError
 from svmlab.uapi import MigrateTrigger
 from svmlab.units import PAGE_SIZE, format_time
-from svmlab.views.excerpt import Excerpt, Spans
+from svmlab.views.excerpt import Column, Excerpt, Spans
 from svmlab.views.scene import Axis, Bar, Cell, Chart, Lane, Row, Scene, Table, data
 from svmlab.views.source import about, gpu_names, place_name, plural, source_of
 
@@ -143,8 +143,14 @@ def _counts(x: Excerpt) -> Table:
     ends = x.ids("migrate_end")
     failed = int(np.count_nonzero(x.values(ends, "error")))
     rows = [_row(("migration", "migrations"), len(ends), f"{failed} failed" if failed else "")]
-    rows += [_row(words, len(x.ids(kind)), _by_gpu(x, kind)) for kind, words in _COUNTED.items()]
+    rows += [_row(words, int(_times(x, kind).sum()), _by_gpu(x, kind)) for kind, words in _COUNTED.items()]
     return Table(("times", "what", "where"), tuple(rows), title="How often", kind="counts")
+
+
+def _times(x: Excerpt, kind: str) -> Column:
+    """How often each event of a kind tells that it happened: one event may drop many reports of faults."""
+    ids = x.ids(kind)
+    return x.values(ids, "count") if kind == "page_fault_dropped" else np.ones(len(ids), np.int64)
 
 
 def _row(words: tuple[str, str], count: int, where: str) -> Row:
@@ -153,7 +159,8 @@ def _row(words: tuple[str, str], count: int, where: str) -> Row:
 
 def _by_gpu(x: Excerpt, kind: str) -> str:
     """Counts by GPU; GPUs with the same count together."""
-    gpus, counts = np.unique(x.values(x.ids(kind), "gpu"), return_counts=True)
+    gpus, who = np.unique(x.values(x.ids(kind), "gpu"), return_inverse=True)
+    counts = np.bincount(who, _times(x, kind), len(gpus)).astype(int)
     alike: dict[int, list[int]] = {}
     for gpu, count in zip(gpus.tolist(), counts.tolist(), strict=True):
         alike.setdefault(count, []).append(gpu)

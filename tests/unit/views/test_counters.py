@@ -120,3 +120,12 @@ def test_evicted_vram_is_counted_under_its_own_trigger():
         p.run()
     lanes = {bar.lane: bar.end for bar in bars(counters(p), "bytes moved")}
     assert lanes["VRAM eviction"] == 3 << 20
+
+
+def test_an_event_that_drops_many_reports_of_a_fault_counts_as_many(logs):
+    scribe = logs.Scribe()
+    scribe.at(5, "page_fault_dropped", gpu=0, count=999, text="served less than 2 ms ago")
+    scribe.at(6, "page_fault_dropped", gpu=1, count=1, text="served less than 2 ms ago")
+    (table,) = counters(Source(scribe.log)).tables
+    rows = [tuple(cell.text for cell in row.cells) for row in table.rows]
+    assert ("1000", "GPU page faults dropped", "gpu0: 999; gpu1: 1") in rows
