@@ -13,6 +13,7 @@ from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import fault_in
 from svmlab.mm.span import Span
+from svmlab.mm.swap import SwapSpace
 from svmlab.units import PAGE_SIZE
 
 __all__ = ["Bytes", "load", "peek", "read_frames", "store", "touch", "write_frames"]
@@ -92,11 +93,22 @@ def _read(mm: AddressSpace, piece: Span, out: Bytes) -> None:
     entries = mm.table.view(piece.start, piece.last)
     in_swap = (entries & pte.SWAP) != 0
     read_frames(mm.memory, np.where(in_swap, np.uint32(0), pte.pfn_of(entries)), piece, out)
-    for index in np.flatnonzero(in_swap).tolist():
-        page = _piece(piece, piece.start + index, piece.start + index)
-        inside = page.address % PAGE_SIZE
-        content = np.frombuffer(mm.swap.load(int(entries[index]) >> 2), np.uint8)
-        out[page.address - piece.address :][: page.nbytes] = content[inside : inside + page.nbytes]
+    if in_swap.any():
+        _read_swapped(mm.swap, np.where(in_swap, pte.pfn_of(entries), np.uint32(0)), piece, out)
+
+
+def _read_swapped(swap: SwapSpace, slots: pte.Entries, piece: Span, out: Bytes) -> None:
+    """The bytes of the pages that have a slot; slot 0 is none."""
+    for index, count, inside, data in _parts(piece):
+        some = slots[index : index + max(1, count)]
+        which = np.flatnonzero(some)
+        contents = swap.load(some[which])
+        if contents is None or not len(which):
+            continue
+        if count:
+            out[data].reshape(count, PAGE_SIZE)[which] = contents
+        else:
+            out[data] = contents[0, inside : inside + data.stop - data.start]
 
 
 def _piece(span: Span, page: int, last: int) -> Span:

@@ -67,7 +67,7 @@ class AddressSpace:
         self.vmas: SortedDict[int, Vma] = SortedDict()
         self.table = PageColumn(np.uint32)
         self._found: Vma | None = None
-        self.swap = SwapSpace()
+        self.swap = SwapSpace(payload=memory.bytes is not None)
         self.mmap_lock = RwLock(world, LockClass.MMAP, f"mmap_lock of {name}")
         self.notifiers = NotifierTree()
         self.migrate_to_ram: Callable[[AddressSpace, int], Blocking[None]] = _nobody_serves
@@ -182,7 +182,7 @@ class AddressSpace:
             named = entries[entries != pte.NONE]
             swapped = (named & pte.SWAP) != 0
             entries[:] = pte.NONE
-            self.swap.put(pte.pfn_of(named[swapped]).tolist())
+            self.swap.put(pte.pfn_of(named[swapped]))
             pfns = pte.pfn_of(named[~swapped])
             self.memory.put(pfns[pfns != ZERO_PFN])
         self.table.clear(start, last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -142,9 +141,10 @@ def _swap_slots_are_named(state: MemoryState) -> Iterator[str]:
     for swap in {id(mm.swap): mm.swap for mm in state.mms}.values():
         tables = [entries for mm in state.mms if mm.swap is swap for _, entries in mm.table.pages()]
         named = _joined(pte.pfn_of(entries[(entries & pte.SWAP) != 0]) for entries in tables)
-        users = Counter(named.tolist())
-        if users != swap.slots:
-            yield f"{len(swap.slots)} swap slots have {sum(swap.slots.values())} users, entries name {users.total()}"
+        slots, users = swap.counts()
+        found, times = np.unique(named, return_counts=True)
+        if not (np.array_equal(slots, found) and np.array_equal(users, times)):
+            yield f"{len(slots)} swap slots have {int(users.sum())} users, entries name {len(named)}"
 
 
 def _the_zero_page_is_zero(state: MemoryState) -> Iterator[str]:

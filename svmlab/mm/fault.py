@@ -88,7 +88,7 @@ def handle_fault(mm: AddressSpace, page: int, last: int, *, write: bool) -> Bloc
     if entry == pte.NONE:
         yield from _populate(mm, vma, page, last, write=write)
     elif entry & pte.SWAP:
-        yield from _swap_in(mm, page, entry)
+        yield from _swap_in(mm, page, last)
     elif mm.memory.flags[entry >> 2] & FrameFlag.MIGRATING:
         yield from mm.wait_for_migration()
     elif mm.memory.is_device(np.array([entry >> 2]))[0]:
@@ -134,15 +134,18 @@ def _cached(mm: AddressSpace, file: File, first: int, npages: int) -> pte.Entrie
     return frames
 
 
-def _swap_in(mm: AddressSpace, page: int, entry: int) -> Blocking[None]:
-    """Read one page back from swap; it comes back read-only and becomes writable by the next fault (do_swap_page)."""
-    frame = _anonymous_frames(mm, 1, zero=False)
-    if mm.memory.bytes is not None:
-        mm.memory.bytes[int(frame[0])] = np.frombuffer(mm.swap.load(entry >> 2), np.uint8)
-    mm.swap.put([entry >> 2])
-    mm.table.put(page, int(pte.make(frame, write=False)[0]))
-    mm.world.emit("populate", page, page, npages=1)
-    yield mm.world.delay(mm.costs.swap_page_ns)
+def _swap_in(mm: AddressSpace, page: int, last: int) -> Blocking[None]:
+    """Read neighbours back from swap; they come back read-only and become writable by the next fault (do_swap_page)."""
+    npages = mm.table.leading(page, last, lambda entries: (entries & pte.SWAP) != 0)
+    slots = pte.pfn_of(mm.table.view(page, page + npages - 1))
+    frames = _anonymous_frames(mm, npages, zero=False)
+    contents = mm.swap.load(slots)
+    if contents is not None:
+        mm.memory.write(frames, contents)
+    mm.swap.put(slots)
+    mm.table.set(page, pte.make(frames, write=False))
+    mm.world.emit("populate", page, page + npages - 1, npages=npages)
+    yield mm.world.delay(npages * mm.costs.swap_page_ns)
 
 
 def _write_protected(mm: AddressSpace, vma: Vma, page: int, last: int) -> Blocking[None]:

@@ -63,7 +63,7 @@ def _share(mm: AddressSpace, child: AddressSpace, vma: Vma) -> None:
         framed = ~swapped & (pfns > ZERO_PFN)
         pinned = framed & _to_be_copied(mm, vma, np.where(framed, pfns, 0))
         memory.get(pfns[framed & ~pinned])
-        mm.swap.get(pfns[swapped].tolist())
+        mm.swap.get(pfns[swapped])
         if vma.private:
             entries[~swapped & ~pinned] &= ~np.uint32(pte.WRITE)
         copy = entries.copy()

@@ -1,4 +1,4 @@
-"""Reclaim: pages leave RAM for swap, without a lock of the address space and page by page."""
+"""Reclaim: pages leave RAM for swap, without a lock of the address space and block by block."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from svmlab.hardware.memory import FrameFlag
+from svmlab.hardware.memory import FrameFlag, Pfns, runs_of
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
-from svmlab.mm.rmap import Mapped, Sought, other_mappers, tell_mappers
+from svmlab.mm.rmap import Mapped, Pages, Sought, other_mappers, tell_mappers
 from svmlab.mm.span import Span
 from svmlab.mm.vma import Vma
 from svmlab.uapi import NotifierEvent
@@ -21,7 +21,7 @@ _BUSY = FrameFlag.LOCKED | FrameFlag.MIGRATING | FrameFlag.PINNED
 
 
 def swap_out(mm: AddressSpace, span: Span) -> Blocking[None]:
-    """Write pages to swap one by one; pages in VRAM, pinned ones and those in use by a migration stay.
+    """Write pages to swap block by block; pages in VRAM, pinned ones and those in use by a migration stay.
 
     A page that relatives by fork share leaves all of them. A page of a file or of shared memory loses its entry here
     only: its file has the content.
@@ -35,57 +35,89 @@ def swap_out(mm: AddressSpace, span: Span) -> Blocking[None]:
     tried = 0
     for vma in mm.vmas_in(start, last):
         for page, entries in list(mm.table.stored(max(start, vma.start), min(last, vma.last))):
-            kinds = pte.kinds(entries, mm.memory)
-            in_ram = np.flatnonzero((kinds == pte.EntryKind.READ) | (kinds == pte.EntryKind.WRITE))
-            tried += len(in_ram)
-            for candidate in (in_ram + page).tolist():
-                yield from _reclaim(mm, vma, candidate)
+            tried += int(np.count_nonzero(_in_ram(mm, page, len(entries))))
+            for of_file in (True, False):
+                yield from _reclaim(_idle(mm, vma, _in_ram(mm, page, len(entries)), of_file=of_file))
     yield mm.world.delay(tried * mm.costs.swap_page_ns)
 
 
-def _reclaim(mm: AddressSpace, vma: Vma, page: int) -> Blocking[None]:
-    """Take one page away from everybody who maps it.
+def _in_ram(mm: AddressSpace, page: int, npages: int) -> Pages:
+    """The pages of one block whose entries name frames of RAM."""
+    kinds = pte.kinds(mm.table.view(page, page + npages - 1), mm.memory)
+    return np.flatnonzero((kinds == pte.EntryKind.READ) | (kinds == pte.EntryKind.WRITE)) + page
 
-    1. lock it, and hold it while the notifiers sleep
-    2. tell the notifiers of everybody who maps it
-    3. if it is still there and nobody has pinned it meanwhile, write it and take it away
-    4. let go of it
+
+def _idle(mm: AddressSpace, vma: Vma, pages: Pages, *, of_file: bool) -> Sought:
+    """Of some pages those in the page cache, or those that are not, if neither a pin nor a migration holds them."""
+    if not len(pages):
+        return Sought(mm, vma, pages, np.zeros(0, np.uint32), held=1)
+    frames = pte.pfn_of(mm.table.view(int(pages[0]), int(pages[-1]))[pages - pages[0]])
+    flags = mm.memory.flags[frames]
+    idle = ((flags & _BUSY) == 0) & (((flags & FrameFlag.FILE) != 0) == of_file)
+    return Sought(mm, vma, pages[idle], frames[idle], held=1)
+
+
+def _reclaim(sought: Sought) -> Blocking[None]:
+    """Take pages of one block, all of files or all anonymous, away from everybody who maps them.
+
+    1. lock those that nobody holds, and hold them while the notifiers sleep
+    2. tell the notifiers of everybody who maps them, run by run
+    3. write those that are still there and nobody has pinned meanwhile, and take them away
+    4. let go of them
     """
-    memory, entry = mm.memory, mm.table.at(page)
-    if entry in (pte.NONE, pte.ZERO_ENTRY) or entry & pte.SWAP:
+    memory, frames = sought.mm.memory, sought.pfns
+    if not len(frames):
         return
-    frame = np.array([entry >> 2], np.uint32)
-    if memory.flags[frame[0]] & _BUSY or memory.is_device(frame)[0]:
-        return
-    sought = Sought(mm, vma, np.array([page]), frame, held=1)
-    memory.flags[frame] |= np.uint8(FrameFlag.LOCKED)
-    memory.get(frame)
-    of_file = bool(memory.flags[frame[0]] & FrameFlag.FILE)
-    others = [] if of_file else other_mappers(sought)
+    memory.get(frames)
+    memory.flags[frames] |= np.uint8(FrameFlag.LOCKED)
+    others = _others(sought)
     with ExitStack() as changing:
-        for mapped in (Mapped(mm, sought.pages, np.zeros(1, np.intp)), *others):
+        for mapped in (_own(sought), *others):
             changing.enter_context(mapped.mm.notifiers.changing(int(mapped.pages[0]), int(mapped.pages[-1])))
-        yield from mm.notifiers.invalidate(NotifierEvent.CLEAR, page, page)
+        for at, count in runs_of(sought.pages):
+            first = int(sought.pages[at])
+            yield from sought.mm.notifiers.invalidate(NotifierEvent.CLEAR, first, first + count - 1)
         yield from tell_mappers(others)
-        if not memory.flags[frame[0]] & FrameFlag.PINNED:
-            _take_away(sought, of_file=of_file)
-    memory.flags[frame] &= ~np.uint8(FrameFlag.LOCKED)
-    memory.put(frame)
+        _take_away(sought)
+    memory.flags[frames] &= ~np.uint8(FrameFlag.LOCKED)
+    memory.put(frames)
 
 
-def _take_away(sought: Sought, *, of_file: bool) -> None:
-    mm, memory, frame = sought.mm, sought.mm.memory, sought.pfns
-    mappers = [] if of_file else other_mappers(sought)
-    if sought.here().all():
-        mappers.append(Mapped(mm, sought.pages, np.zeros(1, np.intp)))
-    users = sum(len(mapped.pages) for mapped in mappers)
-    if not users:
-        return
-    entry = pte.NONE
-    if not of_file:
-        content = b"" if memory.bytes is None else memory.bytes[frame[0]].tobytes()
-        entry = mm.swap.store(content, users=users) << 2 | pte.SWAP
+def _own(sought: Sought) -> Mapped:
+    """The entries of the address space itself that still name the frames."""
+    here = np.flatnonzero(sought.here())
+    return Mapped(sought.mm, sought.pages[here], here)
+
+
+def _of_file(sought: Sought) -> bool:
+    return bool(sought.mm.memory.flags[sought.pfns[0]] & FrameFlag.FILE)
+
+
+def _others(sought: Sought) -> list[Mapped]:
+    """Who else loses the pages: relatives lose what is anonymous, nobody what is of a file."""
+    return [] if _of_file(sought) else other_mappers(sought)
+
+
+def _take_away(sought: Sought) -> None:
+    """Entries that name an unpinned frame name its place in swap instead, or nothing if a file has the content."""
+    memory, frames = sought.mm.memory, sought.pfns
+    mappers = [mapped for mapped in (_own(sought), *_others(sought)) if len(mapped.pages)]
+    users = np.zeros(len(frames), np.uint32)
+    for mapped in mappers:
+        np.add.at(users, mapped.index, np.uint32(1))
+    users[(memory.flags[frames] & FrameFlag.PINNED) != 0] = 0
+    going = users > 0
+    new = np.full(len(frames), pte.NONE, np.uint32)
+    if not _of_file(sought):
+        new[going] = _written(sought.mm, frames[going], users[going])
     for mapped in mappers:
         entries, at = mapped.entries()
-        entries[at] = entry
-    memory.references[frame] -= np.uint8(users)
+        which = going[mapped.index]
+        entries[at[which]] = new[mapped.index[which]]
+    memory.references[frames] -= users.astype(np.uint8)
+
+
+def _written(mm: AddressSpace, frames: Pfns, users: pte.Entries) -> pte.Entries:
+    """Entries for the places in swap of frames that are written there."""
+    contents = None if mm.memory.bytes is None else mm.memory.bytes[frames]
+    return mm.swap.store(contents, users=users) << np.uint32(2) | np.uint32(pte.SWAP)

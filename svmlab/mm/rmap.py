@@ -16,7 +16,7 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.vma import Vma
 from svmlab.uapi import NotifierEvent
 
-__all__ = ["Mapped", "Sought", "other_mappers", "replace_entries", "shares_frames", "tell_mappers"]
+__all__ = ["Mapped", "Pages", "Sought", "other_mappers", "replace_entries", "shares_frames", "tell_mappers"]
 
 Pages = npt.NDArray[np.integer[Any]]
 Index = npt.NDArray[np.intp]

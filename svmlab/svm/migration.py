@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-import numpy as np
-
 from svmlab.errors import DriverError, errno_name
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
@@ -283,8 +281,11 @@ def _validate_once(driver: Driver, range_: Range) -> Blocking[None]:
 @option("validate_first", "swapped")
 def _bring_in_swapped(driver: Driver, range_: Range) -> Blocking[None]:
     """Swapped pages are brought in, since no attempt could ever collect them."""
-    if range_.actual_loc != SYSMEM or not driver.mm.swap.slots:
+    if range_.actual_loc != SYSMEM or not driver.mm.swap.used_slots:
         return
-    for page, entries in driver.mm.table.blocks(range_.start, range_.last):
-        for index in np.flatnonzero((entries & pte.SWAP) != 0).tolist():
-            yield from handle_fault(driver.mm, page + index, page + index, write=False)
+    page = range_.start
+    while page <= range_.last:
+        elsewhere = driver.mm.table.leading(page, range_.last, lambda entries: (entries & pte.SWAP) == 0)
+        if not elsewhere:
+            yield from handle_fault(driver.mm, page, range_.last, write=False)
+        page += max(1, elsewhere)

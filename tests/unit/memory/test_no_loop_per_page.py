@@ -104,6 +104,15 @@ def protect(lab: Lab, mapped: Any) -> None:
     drain(syscalls.mprotect(lab.mm, mapped.span, Protection.READ))
 
 
+def swap_out(lab: Lab, mapped: Any) -> None:
+    drain(syscalls.swap_out(lab.mm, mapped.span))
+
+
+def swapped(lab: Lab, mapped: Any) -> None:
+    populate(lab, mapped)
+    swap_out(lab, mapped)
+
+
 def pin_and_unpin(lab: Lab, mapped: Any) -> None:
     drain(syscalls.pin(lab.mm, mapped.span))
     drain(syscalls.unpin(lab.mm, mapped.span))
@@ -245,6 +254,10 @@ MECHANISMS: dict[str, tuple[Step, Step]] = {
     "pin": (populate, pin_and_unpin),
     "fork": (populate, lambda lab, mapped: drain(syscalls.fork(lab.mm, lab.process("child")))),
     "copy on write": (forked, populate),
+    "swap out": (populate, swap_out),
+    "swap out what a child shares": (forked, swap_out),
+    "swap in": (swapped, populate),
+    "load from swap": (swapped, lambda lab, mapped: drain(access.load(lab.mm, mapped.span))),
     "use what nobody shares any more": (left_alone, populate),
     "collect": (populate, collect),
     "collect holes": (nothing, collect),

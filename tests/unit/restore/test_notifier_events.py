@@ -110,7 +110,7 @@ CAUSES = {
     "munmap": (lambda p, a: p.munmap(a), ["UNMAP a[2..3]"]),
     "mremap": (lambda p, a: p.mremap(a), ["UNMAP a[2..3]"]),
     "discard": (lambda p, a: p.discard(a), ["CLEAR a[2..3]"]),
-    "swap_out": (lambda p, a: p.swap_out(a), ["CLEAR a[2]", "CLEAR a[3]"]),
+    "swap_out": (lambda p, a: p.swap_out(a), ["CLEAR a[2..3]"]),
     "mprotect": (lambda p, a: p.mprotect(a, "r"), ["PROTECTION_VMA a[2..3]"]),
     "fork": (lambda p, a: p.fork(), ["PROTECTION_PAGE a"]),
     "store after fork": (lambda p, a: (p.fork(), p.cpu_write(a, 1)), ["PROTECTION_PAGE a", "CLEAR a[2..3]"]),
