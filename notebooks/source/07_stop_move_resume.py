@@ -425,6 +425,15 @@ check("07.3", long_stop)
 # posted, the worker also read the evictions before it had its locks: if it had to wait for them, as in *The worker has to wait*, a count that rose
 # meanwhile made it start over for nothing (X34). The model here reads it with the locks held, as a later patch of the same series does. Also as posted, the notifier stopped the
 # queues with xnack on as well (D22).
+#
+# ## From HIP to here
+#
+# | HIP | here |
+# |---|---|
+# | `hipMemPrefetchAsync` to a GPU or to the CPU, xnack off | `prefetch`: pages move, and all queues stop |
+# | `hipMemAdvise` with `hipMemAdviseSetAccessedBy`, then `mprotect` or `fork` by the program | `access_in_place`: no page moves, and all queues stop |
+#
+# The HIP runtime was not examined for this table.
 
 # %% [markdown] tags=["stub"]
 # ## Next
