@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EDITIONS", "Edition", "editions_of", "read_source"]
+__all__ = ["EDITIONS", "LESSON", "Edition", "editions_of", "read_source"]
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -50,6 +50,8 @@ class Edition:
 
 EDITIONS = (Edition(".", "solution"), Edition("solutions", "stub"))
 """The learner's notebook, and the one with solutions."""
+LESSON = re.compile(r"\d\d_|A_")
+"""How the file name of a lesson begins; the others (a gallery, a survey) have no skeleton and no exercises."""
 _OWN_TAGS = {edition.drop for edition in EDITIONS}
 
 

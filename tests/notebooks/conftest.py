@@ -11,11 +11,11 @@ from typing import Any
 import nbformat
 import pytest
 
+from svmlab.course.editions import LESSON
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
 ALL = sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("solutions/*.ipynb")])
-LESSON = re.compile(r"\d\d_|A_")
-"""How the name of a lesson begins; the others (a gallery, a survey) have exercises and a skeleton of no kind."""
 SOLUTIONS = [path for path in ALL if path.parent.name == "solutions"]
 LEARNER = [path for path in ALL if LESSON.match(path.name) and path not in SOLUTIONS]
 

@@ -9,9 +9,8 @@ import pytest
 
 from svmlab import widgets
 from svmlab.course import bank
-from svmlab.course.editions import read_source
+from svmlab.course.editions import LESSON, read_source
 
-LESSON = re.compile(r"\d\d_|A_")
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = ROOT / "tests" / "unit" / "kernel_symbols.txt"
 
