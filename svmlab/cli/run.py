@@ -1,0 +1,87 @@
+"""``svmlab run``: scenarios, run and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from svmlab.cli.output import check_outputs
+from svmlab.errors import InputError
+
+__all__ = ["run"]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--behaviour", help="A preset, over what the file says.")
+@click.option("--xnack", type=click.Choice(["on", "off"]), help="Whether GPUs take page faults.")
+@click.option("--machine", "machine_name", help="A machine, over what the file says.")
+@click.option("--seed", type=click.IntRange(min=0), help="The seed, over what the file says.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw the run.")
+@click.option("--view", "view_name", default="timeline", show_default=True, help="What --plot draws.")
+@click.option("--trace", type=click.Path(path_type=Path), metavar="OUT.json", help="Write the log (Chrome JSON).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def run(
+    files: tuple[Path, ...], *, plot: Path | None, view_name: str, trace: Path | None, as_json: bool, **head: Any
+) -> None:
+    """Run scenarios and check what they expect.
+
+    Exit code 0: every expectation held; 1: some did not; 2: a file cannot be used.
+    """
+    from svmlab.scenario.format import Overrides
+    from svmlab.scenario.runner import load_scenario
+    from svmlab.scenario.runner import run as execute
+
+    check_outputs(files, plot, trace)
+    _check_view(view_name)
+    overrides = Overrides(head["machine_name"], head["xnack"], head["behaviour"], head["seed"])
+    scenarios = [load_scenario(path, overrides) for path in files]
+    results = []
+    for scenario in scenarios:
+        results.append(execute(scenario))
+        _tell_run(scenario, results[-1], as_json=as_json, brief=len(files) > 1)
+    for result in results:
+        _write_outputs(result, (plot, view_name), trace, quiet=as_json)
+    failed = sum(not result.ok for result in results)
+    if len(results) > 1 and not as_json:
+        click.echo(f"{len(results) - failed} passed, {failed} failed")
+    if failed:
+        click.get_current_context().exit(1)
+
+
+def _tell_run(scenario: Any, result: Any, *, as_json: bool, brief: bool) -> None:
+    import json
+
+    from svmlab.scenario.report import render, summary
+    from svmlab.views import describe, timeline
+
+    if as_json:
+        click.echo(json.dumps(result.as_dict()))
+    elif brief and result.ok:
+        click.echo(f"passed  {scenario.file}: {summary(result)}")
+    else:
+        click.echo(f"{render(result)}\n\n{describe(timeline(result.process))}")
+
+
+def _check_view(name: str) -> None:
+    from svmlab.views import VIEWS
+
+    if name not in VIEWS:
+        raise InputError(f"a view {name!r}", allowed=", ".join(VIEWS))
+
+
+def _write_outputs(result: Any, picture: tuple[Path | None, str], trace: Path | None, *, quiet: bool) -> None:
+    from svmlab.trace.chrome import write_chrome
+    from svmlab.views import save, view
+
+    plot, name = picture
+    if plot is not None:
+        save(view(name, result.process), plot)
+    if trace is not None:
+        write_chrome(result.process.log, trace)
+    if not quiet:
+        for path, what in ((plot, name), (trace, "trace")):
+            if path is not None:
+                click.echo(f"the {what} is in {path}")
