@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.svmlab-setup
+# The packages of an extra are installed when the first target needs them: a learner's `make lab` fetches no test tools.
+WITH_TEST := $(VENV)/.with-test
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 # What `make lab` opens: the first notebook, or the folder while there is none.
@@ -27,7 +29,7 @@ NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
 help:
 	@awk '/^## [a-z-]+: / { name = $$2; sub(/^## [a-z-]+: /, ""); printf "make %-13s%s\n", substr(name, 1, length(name) - 1), $$0 }' $(firstword $(MAKEFILE_LIST))
 
-## setup: make .venv, install the locked packages and svmlab itself (editable); the targets below do it when needed
+## setup: make .venv, install what the course needs and svmlab itself (editable); the targets below do it when needed
 setup: $(STAMP)
 
 $(BIN)/python:
@@ -39,13 +41,22 @@ $(BIN)/python:
 	@echo "Making $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-$(STAMP): requirements.lock pyproject.toml | $(BIN)/python
+# The lock's lines for an extra, each with its hashes: pip takes nothing else.
+LOCKED = $(BIN)/python .ci/locked.py $(1) > $(VENV)/locked-$(1).txt && \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/locked-$(1).txt
+
+$(STAMP): requirements.lock pyproject.toml .ci/locked.py | $(BIN)/python
 	@echo "Installing the locked packages into $(VENV) (a minute or two the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(call LOCKED,lab)
 	@# The build tool is in the lock too, so nothing unpinned is fetched for the package itself.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@# matplotlib's first import may write a note about its font cache to stderr, which would be a cell's output.
 	@$(BIN)/python -c 'import matplotlib.font_manager' 2>/dev/null
+	@touch $@
+
+$(VENV)/.with-%: requirements.lock pyproject.toml .ci/locked.py | $(STAMP)
+	@echo "Installing the locked packages of '$*' into $(VENV) ..."
+	@$(call LOCKED,$*)
 	@touch $@
 
 ## lab: open JupyterLab on the course
@@ -59,7 +70,7 @@ demo: setup
 	@$(BIN)/svmlab run data/scenarios/first-migration.toml --plot $(DEMO_PLOT)
 
 ## test: run all tests, then execute every notebook and compare each cell's output
-test: setup
+test: setup $(WITH_TEST)
 	$(PYTEST)
 	@test -n "$(NOTEBOOKS)" || { echo "make: no notebook found; run 'make notebooks'" >&2; exit 1; }
 	@# A learner's progress must not change what a cell prints: the notebooks get an empty state folder.
@@ -67,22 +78,22 @@ test: setup
 	  SVMLAB_STATE="$$state" MPLBACKEND= $(NBVAL) $(NOTEBOOKS)
 
 ## soak: random histories against flat arrays of bytes, SECONDS=120 long; SEED=n repeats what a run printed
-soak: setup
+soak: setup $(WITH_TEST)
 	@SVMLAB_SECONDS=$(or $(SECONDS),120) SVMLAB_SEED=$(SEED) $(BIN)/python tests/property/test_byte_oracle.py
 
 ## lint: check style, formatting and types
-lint: setup
+lint: setup $(WITH_TEST)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 
 ## format: format the code and mend what ruff can mend
-format: setup
+format: setup $(WITH_TEST)
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
 ## notebooks: build learner and solution notebooks from notebooks/source
-notebooks: setup
+notebooks: setup $(WITH_TEST)
 	$(BIN)/python -m svmlab.course.build
 
 ## bench: measure svmlab itself
@@ -90,8 +101,8 @@ bench: setup
 	$(BIN)/svmlab bench all
 
 ## lock: bring requirements.lock up to date with pyproject.toml (UPGRADE=1: take newer versions)
-lock: setup
-	$(BIN)/python -m uv pip compile pyproject.toml --universal --generate-hashes --extra lab --extra test \
+lock: setup $(WITH_TEST)
+	$(BIN)/python -m uv pip compile pyproject.toml --universal --generate-hashes --all-extras \
 	  --custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links --quiet \
 	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 

@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 
-LOCKED_EXTRAS = ("lab", "test")
+EXTRAS = tuple(PROJECT["project"]["optional-dependencies"])
 CONDA_NAMES = {"matplotlib": "matplotlib-base"}
 # The versions for which repo2docker has a base environment.
 BINDER_PYTHONS = {"3.11", "3.12", "3.13", "3.14"}
@@ -51,11 +51,33 @@ def test_the_lock_pins_every_dependency_to_a_version_that_pyproject_allows():
     locked = pins()
     unfit = [
         str(requirement)
-        for requirement in requirements(*LOCKED_EXTRAS)
+        for requirement in requirements(*EXTRAS)
         if not (found := locked.get(canonicalize_name(requirement.name)))
         or not all(requirement.specifier.contains(version) for version in found)
     ]
     assert unfit == [], "run `make lock`"
+
+
+def locked_for(*extras: str) -> str:
+    command = [sys.executable, str(ROOT / ".ci/locked.py"), *extras]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_part_of_the_lock_for_all_extras_is_the_whole_lock():
+    assert locked_for(*EXTRAS) == LOCK[LOCK.index("\n", LOCK.rindex("\n#") + 1) + 1 :]
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_part_of_the_lock_for_an_extra_is_whole_entries_with_all_that_the_extra_names(extra: str):
+    part = locked_for(extra)
+    names = set(re.findall(r"^([a-z0-9][\w.-]*)==", part, re.MULTILINE))
+    assert {canonicalize_name(requirement.name) for requirement in requirements(extra)} <= names
+    assert part in LOCK or all(entry in LOCK for entry in re.split(r"^(?=[a-z0-9])", part, flags=re.MULTILINE))
+    assert "setuptools" in names, "the package itself is built without anything unpinned"
+
+
+def test_what_a_learner_installs_has_no_tools_of_the_developer():
+    assert not re.search("^(playwright|mypy|ruff|sphinx|nbgrader)==", locked_for("lab"), re.MULTILINE)
 
 
 def test_environment_yml_has_only_what_conda_and_binder_read():
@@ -95,9 +117,8 @@ def test_every_package_folder_is_listed_for_the_wheel():
 
 def test_every_dependency_has_its_reason_in_the_design():
     design = (ROOT / "DESIGN.md").read_text(encoding="utf-8")
-    extras = PROJECT["project"]["optional-dependencies"]
     missing = [
-        r.name for r in requirements(*extras) if not re.search(rf"^\| .*`{r.name}`.* \| .+ \|$", design, re.MULTILINE)
+        r.name for r in requirements(*EXTRAS) if not re.search(rf"^\| .*`{r.name}`.* \| .+ \|$", design, re.MULTILINE)
     ]
     assert missing == []
 
