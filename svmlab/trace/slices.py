@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svmlab.log import Event, Log
+from svmlab.svm.steps import STEPS
 
 __all__ = ["Instant", "Slice", "Track", "instants", "slices"]
 
@@ -18,6 +19,7 @@ _PAIRS = {
     "lock_wait": "lock_acquired",
 }
 _ENDS = {end: start for start, end in _PAIRS.items()}
+_NO_PAGES = -1
 _TIMED = ("copy", "copy_window", "map_to_gpu")
 
 
@@ -81,18 +83,24 @@ def slices(log: Log) -> Iterator[Slice]:
 
 
 def _tasks(open_: dict[tuple[object, ...], Event], event: Event) -> Iterator[Slice]:
-    """Open and close the slices of a task; a step ends with the next one, or with what it is a step of."""
-    step = (event.task.id, "step")
-    if (event.name == "step" or event.name in _ENDS) and step in open_ and event.name != "lock_acquired":
-        yield _closed(open_.pop(step), event.time_ns)
-    if event.name == "step":
-        open_[step] = event
-    elif event.name in _PAIRS:
-        open_[event.task.id, event.name, event.cause if event.name == "page_fault_start" else 0] = event
-    else:
-        begun = open_.pop((event.task.id, _ENDS[event.name], 0), None)
-        if begun is not None:
-            yield _closed(begun, event.time_ns)
+    """Open and close the slices of a task; a step ends with the next one, or with what it is a step of.
+
+    What makes room for a migration is a migration of other pages inside of it, and leaves its step open.
+    """
+    task, pages = event.task.id, _pages(event)
+    if event.name == "step" or (event.name in _ENDS and event.name != "lock_acquired"):
+        for key in {(task, "step", pages), (task, "step", _NO_PAGES)} & open_.keys():
+            yield _closed(open_.pop(key), event.time_ns)
+    if event.name == "step" or event.name in _PAIRS:
+        open_[task, event.name, pages] = event
+    elif (begun := open_.pop((task, _ENDS[event.name], pages), None)) is not None:
+        yield _closed(begun, event.time_ns)
+
+
+def _pages(event: Event) -> int:
+    """The first page of a migration and of its steps, which may lie inside of one another."""
+    moving = event.name in ("migrate_start", "migrate_end") or event.fields.get("number", len(STEPS)) < len(STEPS)
+    return event.start if moving else _NO_PAGES
 
 
 def _queues(open_: dict[tuple[object, ...], Event], event: Event) -> Iterator[Slice]:

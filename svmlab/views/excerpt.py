@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from svmlab.svm.steps import STEPS
 from svmlab.views.source import Source
 
 __all__ = ["Excerpt", "Spans"]
@@ -18,6 +19,8 @@ Column = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.intp]
 
 _NONE = np.zeros(0, np.intp)
+_STEP_ENDS = ("migrate_end", "call_end", "restore_end", "page_fault_end")
+"""What ends the last step of a task, that of the restore worker or of whoever maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +155,45 @@ class Excerpt:
         ids, begins, who = ids[fresh], begins[fresh], who[:, fresh]
         return self._spans(ids[begins], _followers(ids, who)[begins])
 
-    def until_next(self, opening: str, *closing: str) -> Spans:
-        """Let each event of a kind last until its task emits the next one of that kind or of ``closing``."""
-        ids = self._all(opening, *closing)
-        who = self.log.column("task")[ids][np.newaxis, :]
-        order = np.lexsort((ids, who[0]))
-        ids, who = ids[order], who[:, order]
-        begins = np.isin(ids, self._all(opening))
+    def moves(self) -> Spans:
+        """The migrations; one that makes room for another is of other pages, and lies inside of it."""
+        return self._until_next(self._all("migrate_start"), self._all("migrate_end"), "task", "start")
+
+    def steps(self) -> Spans:
+        """The steps: one of a migration lasts until the next one of the same pages, or until that migration ends."""
+        steps = self._all("step")
+        own = self.values(steps, "number") < len(STEPS)
+        moving = self._until_next(steps[own], self._all("migrate_end"), "task", "start")
+        ends = np.concatenate([steps[own], self._all(*_STEP_ENDS)])
+        return self._together(moving, self._until_next(steps[~own], ends, "task"))
+
+    def inside(self, spans: Spans) -> npt.NDArray[np.bool_]:
+        """Which pieces lie inside another one of the same task."""
+        tasks = self.log.column("task")[spans.opens]
+        closes = np.where(spans.closes < 0, self.until, spans.closes)
+        found = np.zeros(len(spans), bool)
+        for task in np.unique(tasks):
+            mine = np.flatnonzero(tasks == task)
+            mine = mine[np.argsort(spans.opens[mine])]
+            found[mine[1:]] = spans.opens[mine[1:]] < np.maximum.accumulate(closes[mine])[:-1]
+        return found
+
+    def caused_by(self, spans: Spans, events: Ids) -> npt.NDArray[np.bool_]:
+        """Which pieces some events led to directly."""
+        return np.isin(self.log.column("cause")[spans.opens], events)
+
+    def _until_next(self, opens: Ids, closes: Ids, *keys: str) -> Spans:
+        """Let each of ``opens`` last until the next event of either list that has the same ``keys``."""
+        ids = np.concatenate([opens, closes])
+        begins = np.arange(len(ids)) < len(opens)
+        who = np.stack([self.log.column(key)[ids] for key in keys])
+        order = np.lexsort((ids, *who))
+        ids, begins, who = ids[order], begins[order], who[:, order]
         return self._spans(ids[begins], _followers(ids, who)[begins])
+
+    def _together(self, one: Spans, other: Spans) -> Spans:
+        opens, closes = (np.concatenate([getattr(each, name) for each in (one, other)]) for name in ("opens", "closes"))
+        return self._spans(opens, closes)
 
     def lasting(self, name: str) -> Spans:
         """Events that carry their own ``duration_ns``."""

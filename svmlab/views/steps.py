@@ -18,8 +18,6 @@ from svmlab.views.source import place_name, plural, source_of
 
 __all__ = ["steps"]
 
-_ENDS = ("migrate_end", "call_end", "restore_end", "page_fault_end")
-
 
 def steps(thing: Any, *, at: int | None = None, beside: Scene | None = None) -> Scene:
     """Picture what a mechanism does as its numbered list, with the current step lit.
@@ -65,7 +63,7 @@ def _of_log(thing: Any, at: int | None) -> tuple[str, Table]:
     if at is not None and not 0 <= at < len(source.log):
         raise InputError(f"event {at}", allowed=f"an event id, 0 to {len(source.log) - 1}")
     x = Excerpt(source, until=None if at is None else at + 1)
-    moves = x.pairs("migrate_start", "migrate_end", key="task")
+    moves = x.moves()
     if not len(moves):
         raise InputError("no migration has begun by then", hint="a later event, or the name of a mechanism")
     last = int(np.argmax(moves.opens))
@@ -92,15 +90,16 @@ class _Time:
 def _times(x: Excerpt, begun: int, ended: int) -> dict[int, _Time]:
     """The steps of one migration that have begun; a step of several parts is added up.
 
-    The first five are those of its task up to its end, the sixth is the restore worker's first one after it; where
-    that has nothing to do (with xnack on), it is the mapping by the migration's own task.
+    The first five are those of its task and its pages up to its end, the sixth is the restore worker's first one after
+    it; where that has nothing to do (with xnack on), it is the mapping by the migration's own task.
     """
-    spans = x.until_next("step", *_ENDS)
-    tasks, until = x.log.column("task"), ended if ended >= 0 else x.until
+    spans = x.steps()
+    tasks, pages, until = x.log.column("task"), x.log.column("start"), ended if ended >= 0 else x.until
     times: defaultdict[int, _Time] = defaultdict(_Time)
     for opens, closes, start, end in zip(spans.opens, spans.closes, spans.start, spans.end, strict=True):
         number = x.value(int(opens), "number")
-        own = number < len(STEPS) and begun < opens < until and tasks[opens] == tasks[begun]
+        mine = tasks[opens] == tasks[begun] and pages[opens] == pages[begun]
+        own = number < len(STEPS) and begun < opens < until and mine
         after = number == len(STEPS) and 0 <= ended < opens and number not in times
         if own or (after and _touch(x, int(opens), begun)):
             times[number].now = bool(closes < 0)

@@ -16,8 +16,6 @@ from svmlab.views.track import OF_TASK, Piece, Track, Words, failure, make_bars,
 
 __all__ = ["application", "driver", "notifier", "restore"]
 
-_STEP_ENDS = ("migrate_end", "call_end", "restore_end", "page_fault_end")
-
 
 def application(x: Excerpt) -> Iterator[Track]:
     """Calls, what the CPU touches, and the locks that its tasks wait for."""
@@ -35,11 +33,18 @@ def application(x: Excerpt) -> Iterator[Track]:
 
 
 def driver(x: Excerpt) -> Iterator[Track]:
-    """Migrations, the steps they consist of, and the locks that workers wait for."""
-    moves = [bar for way in _ways(x) for bar in make_bars(x, way, style="move", tell=partial(_migration, x))]
-    steps = _steps(x, _application_tasks(x) | _worker_tasks(x))
+    """Migrations, the steps they consist of, and the locks that workers wait for.
+
+    An eviction that makes room for a migration is a part of one of its steps, and has steps of its own.
+    """
+    moves, tasks = x.moves(), _application_tasks(x) | _worker_tasks(x)
+    within = x.inside(moves)
+    bars = _moves(x, moves.where(~within)) + _moves(x, moves.where(within), depth=2)
+    steps = x.of_tasks(x.steps(), tasks)
+    deep = x.caused_by(steps, moves.opens[within])
+    bars += _steps(x, steps.where(~deep)) + _steps(x, steps.where(deep), depth=3)
     marks = make_marks(x, "driver_fallback", style="trouble", tell=lambda ids: x.text(int(ids[0])) or "fallback")
-    yield Track("driver", (*moves, *steps, *_lock_waits(x, _worker_tasks(x), 2), *marks))
+    yield Track("driver", (*bars, *_lock_waits(x, _worker_tasks(x), 2), *marks))
 
 
 def notifier(x: Excerpt) -> Iterator[Track]:
@@ -61,7 +66,7 @@ def restore(x: Excerpt) -> Iterator[Track]:
     delays = x.pairs("restore_scheduled", "restore_start", key="pid")
     bars = make_bars(x, delays, style="wait", tell=_delay)
     bars += make_bars(x, x.pairs("restore_start", "restore_end", key="pid"), style="restore", tell=tell)
-    bars += _steps(x, _restore_tasks(x)) + _lock_waits(x, _restore_tasks(x), 2)
+    bars += _steps(x, x.of_tasks(x.steps(), _restore_tasks(x))) + _lock_waits(x, _restore_tasks(x), 2)
     again = make_marks(x, "queue_restore_rescheduled", style="trouble", tell="restore starts over")
     stuck = make_marks(x, "restore_stuck", style="trouble", tell=lambda ids: f"stuck: {x.text(int(ids[0]))}")
     yield Track("restore worker", (*bars, *again, *stuck))
@@ -81,9 +86,13 @@ def _faults(ids: Ids) -> str:
     return "CPU fault" if len(ids) == 1 else f"{len(ids)} CPU faults"
 
 
-def _ways(x: Excerpt) -> Iterator[Spans]:
-    """The migrations, those of each way (source, target, trigger) on their own, so that merging keeps ways apart."""
-    moves = x.pairs("migrate_start", "migrate_end", key="task")
+def _moves(x: Excerpt, moves: Spans, depth: int = 0) -> list[Bar]:
+    ways = _ways(x, moves)
+    return [bar for way in ways for bar in make_bars(x, way, style="move", tell=partial(_migration, x), depth=depth)]
+
+
+def _ways(x: Excerpt, moves: Spans) -> Iterator[Spans]:
+    """Migrations, those of each way (source, target, trigger) on their own, so that merging keeps ways apart."""
     ended = moves.closes >= 0
     npages = np.zeros_like(moves.start)
     npages[ended] = x.values(moves.closes[ended], "npages")
@@ -101,12 +110,12 @@ def _migration(x: Excerpt, piece: Piece) -> Words:
     return Words(label + failure(x, piece.closes), way, known)
 
 
-def _steps(x: Excerpt, tasks: set[int]) -> list[Bar]:
+def _steps(x: Excerpt, steps: Spans, depth: int = 1) -> list[Bar]:
     def tell(piece: Piece) -> Words:
         number = x.value(piece.opens, "number")
         return Words(f"{number} {x.text(piece.opens)}", str(number), data(step=number) + _who(x, piece))
 
-    return make_bars(x, x.of_tasks(x.until_next("step", *_STEP_ENDS), tasks), style="step", tell=tell, depth=1)
+    return make_bars(x, steps, style="step", tell=tell, depth=depth)
 
 
 def _lock_waits(x: Excerpt, tasks: set[int], depth: int) -> list[Bar]:

@@ -37,6 +37,28 @@ def test_the_six_steps_of_a_migration_are_slices_in_order(process):
     assert all(each.end_ns >= each.start_ns for each in steps)
 
 
+def test_a_migration_that_makes_room_is_a_slice_inside_of_the_other_and_of_its_step():
+    p = sl.Process("toy", vram="5 MiB")
+    for name in "ab":
+        p.set_attr(p.mmap("3 MiB", name=name), access=["gpu0"], prefetch="gpu0")
+    moves = [each for each in slices(p.log) if each.name == "migrate"]
+    _, goes, comes = sorted(moves, key=lambda each: each.end_ns)
+    (step,) = (
+        each for each in slices(p.log) if each.name == "allocate new pages" and each.event.cause == comes.event.id
+    )
+    assert comes.start_ns <= step.start_ns <= goes.start_ns < goes.end_ns <= step.end_ns < comes.end_ns
+    assert overlapping(trace_events(p.log)) == []
+
+
+def test_a_gpu_fault_is_a_slice_until_it_is_served():
+    p = sl.Process("toy", xnack=True)
+    p.gpu(0).touch(p.mmap("4 MiB", name="a"))
+    faults = [(each.start_ns, each.end_ns) for each in slices(p.log) if each.name == "page_fault"]
+    starts, ends = (p.log.events(f"page_fault_{edge}") for edge in ("start", "end"))
+    assert faults == [(start.time_ns, end.time_ns) for start, end in zip(starts, ends, strict=True)]
+    assert len(faults) == 2
+
+
 def test_queues_are_a_slice_while_they_are_stopped(process):
     stopped = [each for each in slices(process.log) if each.name == "stopped"]
     assert len(stopped) == 2 * len(process.machine.gpus)

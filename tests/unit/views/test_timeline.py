@@ -6,6 +6,7 @@ import pytest
 
 from svmlab.errors import InputError
 from svmlab.log import Log
+from svmlab.svm.process import Process
 from svmlab.uapi import EvictionTrigger, MigrateTrigger
 from svmlab.views.scene import Axis
 from svmlab.views.timeline import timeline
@@ -159,6 +160,25 @@ def test_two_migrations_at_once_get_rows_of_their_own(logs):
         scribe.at(end, "migrate_end", target=logs.GPU_ID, npages=8)
     chart = chart_of(scribe)
     assert [(bar.style, bar.depth) for bar in chart.bars] == [("move", 0), ("step", 1), ("move", 2), ("step", 3)]
+
+
+def test_an_eviction_lies_inside_the_step_that_it_makes_room_for():
+    p = Process("toy", vram="5 MiB")
+    a, b = (p.mmap("3 MiB", name=name) for name in "ab")
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+    p.run()
+    since = len(p.log)
+    p.set_attr(b, access=["gpu0"], prefetch="gpu0")
+    (chart,) = timeline(p, since=since).panels
+    comes, goes = chart.styled("move")
+    assert [(bar.label, bar.depth) for bar in (comes, goes)] == [
+        ("768 pages RAM -> gpu0", 0),
+        ("768 pages gpu0 -> RAM", 2),
+    ]
+    steps = {depth: [bar for bar in chart.styled("step") if bar.depth == depth] for depth in (1, 3)}
+    assert [[bar.short for bar in level] for level in steps.values()] == [list("12345"), list("12345")]
+    assert steps[1][1].start <= goes.start < goes.end <= steps[1][1].end
+    assert all(before.end == after.start for level in steps.values() for before, after in pairwise(level))
 
 
 def test_gpus_that_map_the_same_pages_one_after_the_other_share_a_bar(logs):
