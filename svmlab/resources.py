@@ -1,4 +1,4 @@
-"""Where the shipped data is: machine descriptions, costs, scenarios, vectors, traces."""
+"""Where the shipped files are: data (machines, costs, scenarios, vectors, traces) and the notebooks of the course."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from svmlab.errors import InputError
 
-__all__ = ["data_path"]
+__all__ = ["data_path", "notebooks_path"]
 
 _PACKAGE = Path(__file__).resolve().parent
-# An installed wheel has data/ inside the package; a checkout has it beside the package, where people look for it.
-_CANDIDATES = (_PACKAGE / "data", _PACKAGE.parent / "data")
+# An installed wheel has data/ and notebooks/ inside the package; a checkout has them beside it, where people look.
+_PLACES = (_PACKAGE, _PACKAGE.parent)
 
 
 def data_path(*parts: str) -> Path:
@@ -28,10 +28,32 @@ def data_path(*parts: str) -> Path:
     >>> data_path("machines").name
     'machines'
     """
-    root = next((folder for folder in _CANDIDATES if folder.is_dir()), None)
+    return _shipped("data", parts)
+
+
+def notebooks_path(*parts: str) -> Path:
+    """Locate a notebook of the course, or the folder of them.
+
+    Args:
+        *parts: path below ``notebooks``, one name each; none means the folder itself.
+
+    Returns:
+        An absolute path that exists. Where svmlab is installed it may not be writable: a learner works on a copy.
+
+    Raises:
+        InputError: there is no such file or folder, or the parts lead out of ``notebooks``.
+
+    >>> notebooks_path("solutions").name
+    'solutions'
+    """
+    return _shipped("notebooks", parts)
+
+
+def _shipped(folder: str, parts: tuple[str, ...]) -> Path:
+    root = next((place / folder for place in _PLACES if (place / folder).is_dir()), None)
     if root is None:
         raise InputError(
-            f"the data folder of svmlab is missing beside {_PACKAGE}", hint="install the package again (make setup)"
+            f"the folder {folder} of svmlab is missing beside {_PACKAGE}", hint="install the package again (make setup)"
         )
     path = root.joinpath(*parts)
     if not path.resolve().is_relative_to(root):

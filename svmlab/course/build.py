@@ -17,10 +17,9 @@ from svmlab.course.difference import differences
 from svmlab.course.editions import editions_of, read_source
 from svmlab.course.execution import execute
 from svmlab.errors import InputError, SvmError
+from svmlab.resources import notebooks_path
 
 __all__ = ["build", "check", "sources", "strays"]
-
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 def sources(notebooks: Path, chosen: Iterable[str] = ()) -> list[Path]:
@@ -92,7 +91,9 @@ def strays(notebooks: Path) -> list[Path]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; fail if a rebuild differs.")
-@click.option("--folder", type=click.Path(path_type=Path, exists=True), default=NOTEBOOKS, help="Where the course is.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path, exists=True), default=notebooks_path, help="Where the course is."
+)
 @click.argument("numbers", nargs=-1)
 def main(numbers: tuple[str, ...], *, only_check: bool, folder: Path) -> None:
     """Build the notebooks NUMBERS (00, 01, ...) from their sources, or all of them."""

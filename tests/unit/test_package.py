@@ -112,7 +112,7 @@ def test_every_package_folder_is_listed_for_the_wheel():
     folders = {
         path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / "svmlab").rglob("__init__.py")
     }
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"svmlab", "svmlab.data"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"svmlab", "svmlab.data", "svmlab.notebooks"}
 
 
 def test_every_dependency_has_its_reason_in_the_design():

@@ -8,19 +8,37 @@ from typing import Any
 import pytest
 
 from svmlab.errors import InputError
-from svmlab.resources import data_path
+from svmlab.resources import data_path, notebooks_path
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
 
 
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def files_of(folder: Path, *patterns: str) -> set[str]:
+    return {
+        path.relative_to(folder.parent).as_posix()
+        for pattern in patterns
+        for path in folder.glob(pattern)
+        if path.is_file()
+    }
+
+
 def shipped_files() -> set[str]:
-    return {path.relative_to(DATA).as_posix() for path in DATA.rglob("*") if path.is_file()}
+    return files_of(DATA, "**/*") | files_of(NOTEBOOKS, "*.ipynb", "solutions/*.ipynb", "source/*.py")
 
 
 def test_in_a_checkout_the_data_is_the_folder_beside_the_package():
     assert data_path() == DATA
     assert data_path("machines") == DATA / "machines"
+
+
+def test_in_a_checkout_the_notebooks_are_the_folder_beside_the_package():
+    assert notebooks_path() == NOTEBOOKS
+    with pytest.raises(InputError, match=r"'99.ipynb' is not shipped .* allowed: .*00_start_here.ipynb"):
+        notebooks_path("99.ipynb")
 
 
 def test_a_file_that_is_not_shipped_is_refused_with_what_there_is():
@@ -45,9 +63,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (source / name).write_bytes((ROOT / name).read_bytes())
-    for folder in ("svmlab", "data"):
+    for folder in ("svmlab", "data", "notebooks"):
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not {"__pycache__", ".svmlab"} & set(path.parts):
                 copy = source / path.relative_to(ROOT)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(path.read_bytes())
@@ -57,21 +75,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_every_module_and_every_data_file(wheel: Path):
+def test_the_wheel_holds_every_module_every_data_file_and_every_notebook(wheel: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "svmlab").rglob("*.py")}
     assert (modules | {"svmlab/py.typed"}) - names == set()
-    assert {f"svmlab/data/{name}" for name in shipped_files()} - names == set()
+    assert {f"svmlab/{name}" for name in shipped_files()} - names == set()
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_finds_its_data(wheel: Path, tmp_path: Path):
+def test_an_installed_wheel_finds_its_data_and_its_notebooks(wheel: Path, tmp_path: Path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = """
-from svmlab.resources import data_path
-for path in data_path().rglob("*"):
-    if path.is_file():
-        print(path.relative_to(data_path()).as_posix())
+from svmlab.resources import data_path, notebooks_path
+for folder in (data_path(), notebooks_path()):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            print(path.relative_to(folder.parent).as_posix())
 """
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
     found = run([sys.executable, "-c", code], cwd=tmp_path, env=environment)
