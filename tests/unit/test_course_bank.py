@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from svmlab.course import bank, check, hint
+from svmlab.course.capstone import model_plan
 from svmlab.course.check import verdict
 from svmlab.course.exercise import Exercise, Kind, Miss
 from svmlab.errors import InputError
@@ -334,6 +335,46 @@ def unfinished(*_):
     return None
 
 
+def price(piece):
+    return piece.npages * piece.touches, piece.npages * (2 + piece.after if piece.read_by_cpu else 1)
+
+
+def price_by_rounds(piece):
+    there_and_home = 1 + piece.read_by_cpu + (piece.after if piece.read_by_cpu else 0)
+    return tuple(piece.npages * times for times in (piece.touches, there_and_home))
+
+
+def placed(choose, *, near=True, moves=lambda piece: price(piece)[1] < price(piece)[0], access=None):
+    """A planner: which GPU of the hive, which pieces move, who gets access."""
+
+    def place(work):
+        free = {gpu: work.vram_pages for hive in work.hives for gpu in hive}
+        plan = []
+        for piece in sorted(work.pieces(), key=lambda piece: -piece.npages):
+            asked = {"access": access or piece.gpus}
+            hive = next(hive for hive in work.hives if piece.gpus[0] in hive)
+            if moves(piece) and set(piece.gpus) <= set(hive):
+                asked["prefetch"] = choose(piece, hive, free)
+                free[asked["prefetch"]] -= piece.npages
+            plan.append((piece.buffer, piece.first, piece.last, asked))
+        return plan
+
+    return place
+
+
+def first_that_fits(piece, hive, free):
+    return next(gpu for gpu in hive if free[gpu] >= piece.npages)
+
+
+def first_user(piece, hive, free):
+    return piece.gpus[0]
+
+
+def whole_buffers(work):
+    users = {name: sorted({g for p in work.pieces() if p.buffer == name for g in p.gpus}) for name in work.buffers}
+    return [(name, 0, npages - 1, {"access": users[name]}) for name, npages in work.buffers.items()]
+
+
 RIGHT = {
     "00.w1": [64, "64", "0x40", 64.0],
     "00.w2": [5, "0x5", 0x5003 // 4096],
@@ -420,6 +461,11 @@ RIGHT = {
         {"stream": 10, "scatter": 3, "tile": 6},
         {"stream": 12, "scatter": 0, "tile": 6},
     ],
+    "12.w1": ["RAM", " ram"],
+    "12.w2": [200, "200"],
+    "12.1": [price, price_by_rounds],
+    "12.2": [(7, 0), [7, 1]],
+    "12.3": [model_plan, placed(first_that_fits), lambda work: reversed(model_plan(work))],
 }
 WRONG = {
     "00.w1": [63, 256, 65536, 64.5, None, "many"],
@@ -688,6 +734,34 @@ WRONG = {
         {"stream": "2 MiB", "scatter": 3, "tile": 6},
         {"stream": 10, "scatter": -1, "tile": 6},
         9,
+    ],
+    "12.w1": ["gpu1", "gpu0", None],
+    "12.w2": [1, 512, "all"],
+    "12.1": [
+        lambda piece: (piece.npages * piece.touches, piece.npages),
+        lambda piece: (piece.npages * piece.touches, piece.npages * (2 if piece.read_by_cpu else 1)),
+        lambda piece: (piece.npages * len(piece.gpus), price(piece)[1]),
+        lambda piece: price(piece)[1],
+        lambda piece: 1 / 0,
+        512,
+    ],
+    "12.2": [(6, 0), (7, 3), (4, 3), (7, -1), (7, "0"), 7, "line 7"],
+    "12.3": [
+        whole_buffers,
+        placed(first_user),
+        placed(first_that_fits, moves=lambda piece: piece.npages > 1),
+        placed(first_that_fits, moves=lambda piece: not piece.read_by_cpu),
+        placed(lambda piece, hive, free: hive[0]),
+        placed(first_that_fits, access=[f"gpu{index}" for index in range(8)]),
+        placed(first_that_fits, access=["gpu0"]),
+        lambda work: [],
+        lambda work: [("weights", 0, 1)],
+        lambda work: [("nothing", 0, 1, {})],
+        lambda work: [("weights", page, page, {}) for page in range(101)],
+        lambda work: 3,
+        lambda: [],
+        unfinished,
+        model_plan.__name__,
     ],
 }
 
