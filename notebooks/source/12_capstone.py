@@ -157,7 +157,9 @@ print(score.process.ranges())
 # %%
 for piece in work.pieces():
     reads = f"the CPU reads it, {piece.after} touches after" if piece.read_by_cpu else ""
-    print(f"{piece.buffer:<8}{piece.first:>5} to {piece.last:>4}  {piece.touches:>2} touches by {' '.join(piece.gpus)}  {reads}")
+    print(
+        f"{piece.buffer:<8}{piece.first:>5} to {piece.last:>4}  {piece.touches:>2} touches by {' '.join(piece.gpus)}  {reads}"
+    )
 
 # %% [markdown]
 # `touches` says how often GPUs touch each page of the piece, in all rounds together. `after` is how many of these touches come in rounds behind the one in which

@@ -759,7 +759,7 @@ WRONG = {
         lambda work: [("nothing", 0, 1, {})],
         lambda work: [("weights", page, page, {}) for page in range(101)],
         lambda work: 3,
-        lambda: [],
+        list,
         unfinished,
         model_plan.__name__,
     ],
