@@ -10,7 +10,7 @@ from svmlab.views.migrate_entries import tell_migrate_entries
 from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
 from svmlab.views.tell import tell_any, tell_decision, tell_follows, tell_page_map, tell_policy, tell_policy_rules
-from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_time_waited
+from svmlab.views.tell_counters import tell_bytes_moved, tell_counts, tell_sweep, tell_time_waited
 from svmlab.views.tell_pagemap_time import tell_page_map_over_time
 from svmlab.views.tell_ranges import tell_range_changes, tell_range_strip, tell_ranges
 from svmlab.views.tell_steps import tell_steps
@@ -31,6 +31,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "translation": tell_translation,
     "migrate entries": tell_migrate_entries,
     "bytes moved": tell_bytes_moved,
+    "sweep": tell_sweep,
     "time waited": tell_time_waited,
     "counts": tell_counts,
     "steps": tell_steps,

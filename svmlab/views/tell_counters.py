@@ -7,7 +7,7 @@ from svmlab.views.scene import Bar, Chart, Table
 from svmlab.views.source import about, place_name, plural
 from svmlab.views.tell import listed
 
-__all__ = ["tell_bytes_moved", "tell_counts", "tell_time_waited"]
+__all__ = ["tell_bytes_moved", "tell_counts", "tell_sweep", "tell_time_waited"]
 
 _MOST = 4
 
@@ -31,6 +31,20 @@ def tell_counts(table: Table, _title: str) -> list[str]:
     """Tell the counts that are not zero."""
     counted = [f"{row.cells[0].text} {row.cells[1].text}" for row in table.rows if row.style != "pale"]
     return [f"Counted: {listed(counted)}."] if counted else ["Nothing that is counted happened."]
+
+
+def tell_sweep(chart: Chart, title: str) -> list[str]:
+    """Tell what moves with the least VRAM, with the most that is too little, and with enough."""
+    bars = {bar.lane: bar for bar in chart.bars if "moved_in" in dict(bar.data)}
+    enough = [lane for lane, bar in bars.items() if not bar.get("evicted")]
+    scarce = [lane for lane in bars if lane not in enough]
+    parts = [f"with {lane} {_moved(bars[lane])} move" for lane in dict.fromkeys([*scarce[:1], *scarce[-1:]])]
+    parts += [f"from {enough[0]} on {_moved(bars[enough[0]])}, and nothing comes home"] if enough else []
+    return [f"{title}: {', '.join(parts)}."]
+
+
+def _moved(bar: Bar) -> str:
+    return about(bar.get("moved_in") + bar.get("evicted"))
 
 
 def _way(bar: Bar) -> str:

@@ -59,6 +59,10 @@ class Lab(Shown, ABC):
         """What the twin of ``static`` says besides, line by line."""
         return ()
 
+    def words(self, scene: Scene) -> str:
+        """The summary as a table of plain text; a picture of many bars may have a shorter one."""
+        return table(scene)
+
     def adapt(self, control: widgets.DOMWidget) -> None:
         """Bring the other controls in line with one that was changed; most have nothing to bring in line."""
 
@@ -70,7 +74,7 @@ class Lab(Shown, ABC):
         """
         scene, notes = self.summary(), list(self.notes())
         show(scene)
-        return Twin("\n".join([table(scene), *([""] if notes else []), *notes]))
+        return Twin("\n".join([self.words(scene), *([""] if notes else []), *notes]))
 
     def restart(self) -> None:
         """Go back to the start."""

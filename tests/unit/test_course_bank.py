@@ -335,6 +335,51 @@ def unfinished(*_):
     return None
 
 
+def leavers_by_arrival(room, reads):
+    inside, left = [], []
+    for name in reads:
+        if name not in inside:
+            left += [inside.pop(0)] if len(inside) == room else []
+            inside.append(name)
+    return left
+
+
+def leavers_by_time_of_arrival(room, reads):
+    arrived, left = {}, []
+    for time_, name in enumerate(reads):
+        if name not in arrived:
+            arrived[name] = time_
+        if len(arrived) > room:
+            oldest = min(arrived, key=arrived.get)
+            del arrived[oldest]
+            left.append(oldest)
+    return tuple(left)
+
+
+def leavers_by_use(room, reads):
+    inside, left = [], []
+    for name in reads:
+        if name in inside:
+            inside.remove(name)
+        elif len(inside) == room:
+            left.append(inside.pop(0))
+        inside.append(name)
+    return left
+
+
+def newest_leaves(room, reads):
+    inside, left = [], []
+    for name in reads:
+        if name not in inside:
+            left += [inside.pop()] if len(inside) == room else []
+            inside.append(name)
+    return left
+
+
+def nobody_leaves(_room, _reads):
+    return []
+
+
 def price(piece):
     return piece.npages * piece.touches, piece.npages * (2 + piece.after if piece.read_by_cpu else 1)
 
@@ -461,6 +506,15 @@ RIGHT = {
         {"stream": 10, "scatter": 3, "tile": 6},
         {"stream": 12, "scatter": 0, "tile": 6},
     ],
+    "09.w1": [2, "2"],
+    "09.w2": ["all of its process", " All of its process"],
+    "09.1": [leavers_by_arrival, leavers_by_time_of_arrival],
+    "09.2": [
+        {5: "fedcba", 4: "fedcba", 3: "fedcba"},
+        {5: "bcdefa", 4: "cdefab", 3: list("defabc")},
+        {5: "bacdef", 4: "cdefba", 3: ("d", "e", "f", "c", "b", "a")},
+    ],
+    "09.3": [("abcdabeabcde", 3), ["fecdfebfecdb", 3]],
     "12.w1": ["RAM", " ram"],
     "12.w2": [200, "200"],
     "12.1": [price, price_by_rounds],
@@ -734,6 +788,33 @@ WRONG = {
         {"stream": "2 MiB", "scatter": 3, "tile": 6},
         {"stream": 10, "scatter": -1, "tile": 6},
         9,
+    ],
+    "09.w1": [1, 3, None],
+    "09.w2": ["none", "those of gpu0", "all of the machine", None],
+    "09.1": [
+        leavers_by_use,
+        newest_leaves,
+        nobody_leaves,
+        lambda room, reads: leavers_by_arrival(room + 1, reads),
+        lambda room, reads: set(leavers_by_arrival(room, reads)),
+        "abc",
+    ],
+    "09.2": [
+        {5: "abcdef", 4: "cdefab", 3: "defabc"},
+        {5: "bcdefa", 4: "bcdefa", 3: "defabc"},
+        {5: "bcdefa", 4: "cdefab", 3: "abcdef"},
+        {5: "bcdef", 4: "cdefab", 3: "defabc"},
+        {5: "bcdefa"},
+        "fedcba",
+    ],
+    "09.3": [
+        ("abcdabeabcde", 4),
+        ("abcabc", 2),
+        ("abcdabeabcde", 0),
+        ("abcdabeabcde", True),
+        ("abcxyz", 3),
+        "abcdabeabcde",
+        None,
     ],
     "12.w1": ["gpu1", "gpu0", None],
     "12.w2": [1, 512, "all"],
