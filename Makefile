@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
   $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
 
-.PHONY: help setup lab demo test soak lint format notebooks bench lock system-deps clean
+.PHONY: help setup lab demo test soak lint format notebooks bench peers lock system-deps clean
 
 ## help: print this list (also plain `make`)
 help:
@@ -99,6 +99,10 @@ notebooks: setup $(WITH_TEST)
 ## bench: measure svmlab itself
 bench: setup
 	$(BIN)/svmlab bench all
+
+## peers: run the scenarios after other projects' tests and print whose expectations they hold
+peers: setup
+	@$(BIN)/svmlab peers
 
 ## lock: bring requirements.lock up to date with pyproject.toml (UPGRADE=1: take newer versions)
 lock: setup $(WITH_TEST)

@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "svmlab.cli.compare",
     "verify": "svmlab.cli.verify",
     "behaviours": "svmlab.cli.behaviours",
+    "peers": "svmlab.cli.peers",
     "course": "svmlab.course.command",
     "bench": "svmlab.bench.command",
 }
