@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.svmlab-setup
 # The packages of an extra are installed when the first target needs them: a learner's `make lab` fetches no test tools.
 WITH_TEST := $(VENV)/.with-test
+WITH_ALL := $(addprefix $(VENV)/.with-,test docs grading lite cluster delivery)
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 # What `make lab` opens: the first notebook, or the folder while there is none.
@@ -23,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
   $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
 
-.PHONY: help setup lab demo test soak lint format notebooks bench peers lock system-deps clean
+.PHONY: help setup lab demo test delivery soak lint format notebooks bench peers lock system-deps clean
 
 ## help: print this list (also plain `make`)
 help:
@@ -76,6 +77,10 @@ test: setup $(WITH_TEST)
 	@# A learner's progress must not change what a cell prints: the notebooks get an empty state folder.
 	@state=$$(mktemp -d) && trap 'rm -rf "$$state"' EXIT && echo "$(NBVAL) $(NOTEBOOKS)" && \
 	  SVMLAB_STATE="$$state" MPLBACKEND= $(NBVAL) $(NOTEBOOKS)
+
+## delivery: check what leaves the house: a class's marks in nbgrader
+delivery: setup $(WITH_ALL)
+	$(PYTEST) tests/delivery
 
 ## soak: random histories against flat arrays of bytes, SECONDS=120 long; SEED=n repeats what a run printed
 soak: setup $(WITH_TEST)

@@ -23,6 +23,7 @@ COMMANDS = {
     "behaviours": "svmlab.cli.behaviours",
     "peers": "svmlab.cli.peers",
     "course": "svmlab.course.command",
+    "release": "svmlab.cli.release",
     "bench": "svmlab.bench.command",
 }
 """Every command, in the order in which help lists them, and the module that has it under its own name."""

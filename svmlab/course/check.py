@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from svmlab.course import bank, state
-from svmlab.course.exercise import Exercise, Miss
+from svmlab.course.exercise import Exercise, Judge, Miss
 from svmlab.course.mishap import Mishap
 
 __all__ = ["check", "verdict"]
@@ -27,12 +27,13 @@ def check(number: str, answer: Any) -> None:
     print(f"{number} {text}")
 
 
-def verdict(asked: Exercise, answer: Any) -> tuple[str, str]:
+def verdict(asked: Exercise, answer: Any, judge: Judge | None = None) -> tuple[str, str]:
     """Judge an answer.
 
     Args:
         asked: the exercise.
         answer: the answer.
+        judge: what tries it, if not the exercise's own judge.
 
     Returns:
         ``"not tried"``, ``"right"`` or ``"wrong"``, and the text for the learner.
@@ -41,7 +42,7 @@ def verdict(asked: Exercise, answer: Any) -> tuple[str, str]:
         return "not tried", "not tried yet"
     tried, miss = 0, None
     with Mishap() as mishap:
-        for miss in asked.judge(answer):
+        for miss in (judge or asked.judge)(answer):
             tried += 1
             if miss:
                 break

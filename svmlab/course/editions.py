@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EDITIONS", "LESSON", "Edition", "editions_of", "read_source"]
+__all__ = ["EDITIONS", "LESSON", "METADATA", "Edition", "editions_of", "read_source", "tags_of"]
 
-_METADATA = {
+METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
@@ -44,8 +44,8 @@ class Edition:
         from nbformat.v4 import new_notebook
 
         cells = [_cell(cell, name) for cell, name in zip(source.cells, _ids(source.cells), strict=True)]
-        kept = [cell for cell, own in zip(cells, source.cells, strict=True) if self.drop not in _tags(own)]
-        return new_notebook(cells=kept, metadata=_METADATA)  # type: ignore[no-untyped-call]
+        kept = [cell for cell, own in zip(cells, source.cells, strict=True) if self.drop not in tags_of(own)]
+        return new_notebook(cells=kept, metadata=METADATA)  # type: ignore[no-untyped-call]
 
 
 EDITIONS = (Edition(".", "solution"), Edition("solutions", "stub"))
@@ -72,10 +72,11 @@ def editions_of(source: Any) -> tuple[Edition, ...]:
     Args:
         source: what ``read_source`` returned.
     """
-    return EDITIONS if any(_OWN_TAGS.intersection(_tags(cell)) for cell in source.cells) else EDITIONS[:1]
+    return EDITIONS if any(_OWN_TAGS.intersection(tags_of(cell)) for cell in source.cells) else EDITIONS[:1]
 
 
-def _tags(cell: Any) -> list[str]:
+def tags_of(cell: Any) -> list[str]:
+    """The tags of a cell."""
     tags: list[str] = cell.metadata.get("tags", [])
     return tags
 
@@ -98,6 +99,6 @@ def _slug(heading: str) -> str:
 def _cell(cell: Any, name: str) -> Any:
     from nbformat.v4 import new_code_cell, new_markdown_cell
 
-    tags = [tag for tag in _tags(cell) if tag not in _OWN_TAGS]
+    tags = [tag for tag in tags_of(cell) if tag not in _OWN_TAGS]
     make: Any = new_code_cell if cell.cell_type == "code" else new_markdown_cell
     return make(cell.source, id=name, metadata={"tags": tags} if tags else {})

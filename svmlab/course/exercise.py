@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from random import Random
 from typing import Any
 
 __all__ = ["Exercise", "Judge", "Kind", "Miss", "Prediction", "Question"]
@@ -57,6 +58,7 @@ class Exercise:
         asks: one sentence.
         judge: what tries an answer.
         hints: where to look, the idea, the shape with holes; a warm-up has none.
+        drawn: makes a judge with random cases that ``check`` does not try; None where it tries all there are.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Exercise:
     asks: str
     judge: Judge
     hints: tuple[str, ...] = ()
+    drawn: Callable[[Random], Judge] | None = None
 
 
 @dataclass(frozen=True, slots=True)

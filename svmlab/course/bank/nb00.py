@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
+from random import Random
 from typing import Any, NamedTuple
 
-from svmlab.course.exercise import Exercise, Kind, Miss, Prediction, Question
+from svmlab.course.exercise import Exercise, Judge, Kind, Miss, Prediction, Question
 from svmlab.course.kinds import on_cases, one_number, order
 from svmlab.errors import MemoryExceptionError, SvmError
 from svmlab.svm.buffer_view import Buffer
@@ -82,6 +83,14 @@ class _Place(NamedTuple):
 _MACHINES = ("mi210-two-hives", "mi100-hive4", "pcie-pair", "toy")
 _READERS = (("gpu0", "the CPU"), ("the CPU", "gpu0"))
 _PLACES = tuple(_Place(machine, npages, who) for npages, machine, who in product((1, 2, 64, 513), _MACHINES, _READERS))
+
+
+def _drawn(random: Random) -> Judge:
+    return on_cases(
+        [_Place(random.choice(_MACHINES), random.randint(3, 900), who) for who in _READERS], _keeps_them_home
+    )
+
+
 _CALL = "set_attr takes names of attributes and, for each, a location or a list of GPUs"
 _STAYS = "a prefetch to a GPU moves pages before the call returns, and each later touch by the CPU moves them home"
 _MAPPED = "gpu0 reads through its own page table; the driver maps a range only to GPUs that have access to it"
@@ -155,5 +164,6 @@ EXERCISES = (
             "gpu0 needs access, or it cannot read. It does not need the pages in its own VRAM to read them.",
             '{"access": [...], "prefetch": ...}: the first says who may read, the second where the pages shall be.',
         ),
+        _drawn,
     ),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from random import Random
 from typing import Any, NamedTuple
 
-from svmlab.course.exercise import Exercise, Kind, Miss, Prediction, Question
+from svmlab.course.exercise import Exercise, Judge, Kind, Miss, Prediction, Question
 from svmlab.course.kinds import function, on_cases, one_number, one_of
 from svmlab.errors import SvmError
 from svmlab.svm.buffer_view import Buffer
@@ -68,6 +69,9 @@ PREDICTIONS = (
 )
 
 
+_LAST_BYTE = "the last page is the page of the last byte, which is one before the end"
+
+
 class _Bytes(NamedTuple):
     address: int
     nbytes: int
@@ -84,6 +88,11 @@ def _spans() -> Iterator[_Bytes]:
         yield _Bytes(page * PAGE_SIZE + byte, nbytes)
 
 
+def _drawn_spans(random: Random) -> Judge:
+    spans = (_Bytes(random.randrange(1 << random.randint(1, 47)), random.randint(1, 1 << 24)) for _ in range(300))
+    return function(spans, _right_pages, rule=_LAST_BYTE)
+
+
 def _right_pages(span: _Bytes) -> tuple[int, int]:
     return span.address // PAGE_SIZE, (span.address + span.nbytes - 1) // PAGE_SIZE
 
@@ -98,6 +107,12 @@ class _Shared(NamedTuple):
 
 _HIVES = ("mi210-two-hives", "mi100-hive4", "mi250x-node", "toy")
 _SHARED = tuple(_Shared(machine, npages) for npages, machine in product((1, 3, 512, 700), _HIVES))
+
+
+def _drawn_shared(random: Random) -> Judge:
+    return on_cases([_Shared(machine, random.randint(2, 1200)) for machine in random.sample(_HIVES, 3)], _shares)
+
+
 _NO_DICT = "the attributes of one call are a dict, as in the text"
 _ENTRY = "a GPU reads through its own table, and the driver writes entries for those that were given access"
 _STAY = 'only prefetch="gpu0" is to move pages; what gpu1 does must not'
@@ -183,14 +198,13 @@ EXERCISES = (
         "01.1",
         Kind.COMPLETE,
         "Return the first and last page of a span of bytes.",
-        function(
-            _spans(), _right_pages, rule="the last page is the page of the last byte, which is one before the end"
-        ),
+        function(_spans(), _right_pages, rule=_LAST_BYTE),
         (
             "Look at the case that the check tells: is its end inside a page, or just at a border?",
             "Which address does the last byte have? Its page is the last one.",
             "last = (address + nbytes - _) // ____",
         ),
+        _drawn_spans,
     ),
     Exercise(
         "01.2",
@@ -202,6 +216,7 @@ EXERCISES = (
             "gpu1 needs an entry in its own table. Which attribute lets the driver write one?",
             '{"access": ["gpu0", ____], "prefetch": "gpu0"}',
         ),
+        _drawn_shared,
     ),
     Exercise(
         "01.3",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from random import Random
 from typing import Any, NamedTuple
 
-from svmlab.course.exercise import Exercise, Kind, Miss, Prediction, Question
+from svmlab.course.exercise import Exercise, Judge, Kind, Miss, Prediction, Question
 from svmlab.course.kinds import counter_example, function, on_cases, one_number
 from svmlab.errors import InputError, SvmError
 from svmlab.svm.buffer_view import Buffer
@@ -102,6 +103,17 @@ def _faults() -> Iterator[_Fault]:
             yield _Fault(_FAR + page, _FAR, _FAR + npages - 1, granularity)
 
 
+def _drawn_faults(random: Random) -> Judge:
+    return function(
+        (_drawn_fault(random) for _ in range(300)), _right_block, rule=_block_rule, show=_in_pages, call=_as_pair
+    )
+
+
+def _drawn_fault(random: Random) -> _Fault:
+    start, npages = random.randrange(_FAR), random.randint(1, 1 << random.randint(1, 14))
+    return _Fault(random.randrange(start, start + npages), start, start + npages - 1, random.randrange(64))
+
+
 def _right_block(fault: _Fault) -> tuple[int, int]:
     return block_of(Range(fault.start, fault.last, granularity=fault.granularity), fault.page)
 
@@ -141,6 +153,12 @@ class _Program(NamedTuple):
 
 _ROUNDS = 10
 _PROGRAMS = tuple(_Program(machine, npages) for npages, machine in product((8, 40), ("mi210-two-hives", "toy")))
+
+
+def _drawn_programs(random: Random) -> Judge:
+    return on_cases([_Program(machine, random.randint(10, 60)) for machine in ("mi210-two-hives", "toy")], _cures)
+
+
 _MAY_MOVE = "at most a tenth"
 _NO_DICT = "the attributes of one call are a dict, as in the text"
 _WHO_MOVES = (
@@ -252,6 +270,7 @@ EXERCISES = (
             "The first page of the block is a multiple of its size; the last is size - 1 behind it. Then clip both.",
             "first = max(____, start); last_of_block = min(____ + size - 1, last)",
         ),
+        _drawn_faults,
     ),
     Exercise(
         "05.2",
@@ -263,6 +282,7 @@ EXERCISES = (
             "With xnack on a fault of gpu0 moves the pages. Which rules of notebook 03 for a fault leave them in RAM?",
             '{"access": ["gpu0"], "pref_____": ____}, or another word than "access"',
         ),
+        _drawn_programs,
     ),
     Exercise(
         "05.3",
