@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from svmlab.svm.behaviour import Behaviour as Behaviour
     from svmlab.svm.process import Process as Process
     from svmlab.trace.compare import compare as compare
+    from svmlab.trace.formats import read_trace as read_trace
+    from svmlab.trace.formats import write_trace as write_trace
     from svmlab.trace.why import why as why
     from svmlab.views import counters as counters
     from svmlab.views import decision_path as decision_path
@@ -56,6 +58,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "translation": ("svmlab.views", "view: what every page table makes of one address"),
     "why": ("svmlab.trace.why", "the chain of causes of an event"),
     "compare": ("svmlab.trace.compare", "the first event in which two runs differ"),
+    "read_trace": ("svmlab.trace.formats", "a log of a driver, real or simulated, with what can be asked about it"),
+    "write_trace": ("svmlab.trace.formats", "what happened, in a format of the kernel, the runtime, Perfetto or CSV"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),
     "InputError": ("svmlab.errors", "input that cannot be used"),

@@ -19,6 +19,7 @@ COMMANDS = {
     "machine": "svmlab.cli.machine",
     "run": "svmlab.cli.run",
     "compare": "svmlab.cli.compare",
+    "trace": "svmlab.cli.trace",
     "verify": "svmlab.cli.verify",
     "behaviours": "svmlab.cli.behaviours",
     "peers": "svmlab.cli.peers",

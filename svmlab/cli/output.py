@@ -14,10 +14,12 @@ PICTURES = (".png", ".svg")
 
 def check_outputs(files: tuple[Path, ...], plot: Path | None, trace: Path | None) -> None:
     """Refuse a picture or a trace that cannot be written, or that several scenarios would share."""
+    from svmlab.trace.formats import FORMATS
+
     if (plot or trace) and len(files) > 1:
         raise InputError("--plot and --trace of several scenarios", allowed="one scenario at a time")
     check_output(plot, PICTURES)
-    check_output(trace, (".json",))
+    check_output(trace, tuple(FORMATS))
 
 
 def check_output(path: Path | None, endings: tuple[str, ...]) -> None:

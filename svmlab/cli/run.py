@@ -21,7 +21,7 @@ __all__ = ["run"]
 @click.option("--seed", type=click.IntRange(min=0), help="The seed, over what the file says.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw the run.")
 @click.option("--view", "view_name", default="timeline", show_default=True, help="What --plot draws.")
-@click.option("--trace", type=click.Path(path_type=Path), metavar="OUT.json", help="Write the log (Chrome JSON).")
+@click.option("--trace", type=click.Path(path_type=Path), metavar="OUT", help="Write the log: .smi .rocr .json .csv")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def run(
     files: tuple[Path, ...], *, plot: Path | None, view_name: str, trace: Path | None, as_json: bool, **head: Any
@@ -73,14 +73,14 @@ def _check_view(name: str) -> None:
 
 
 def _write_outputs(result: Any, picture: tuple[Path | None, str], trace: Path | None, *, quiet: bool) -> None:
-    from svmlab.trace.chrome import write_chrome
+    from svmlab.trace.formats import write_trace
     from svmlab.views import save, view
 
     plot, name = picture
     if plot is not None:
         save(view(name, result.process), plot)
     if trace is not None:
-        write_chrome(result.process.log, trace)
+        write_trace(result.process, trace)
     if not quiet:
         for path, what in ((plot, name), (trace, "trace")):
             if path is not None:

@@ -16,14 +16,15 @@ from svmlab.errors import InputError
 from svmlab.log.events import EVENTS, FIELD_SLOTS, KINDS, EventKind
 from svmlab.log.task import Because, Task
 
-__all__ = ["Event", "Log", "Task"]
+__all__ = ["HEAD", "WIDTH", "Event", "Log", "Task"]
 
 Column = npt.NDArray[np.int64]
 
-_HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
-_WIDTH = len(_HEAD) + FIELD_SLOTS
+HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
+"""The columns of every event; behind them come the fields of its kind."""
+WIDTH = len(HEAD) + FIELD_SLOTS
 _NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
-_PACK = [Struct(f"{len(_HEAD) + used}q{8 * (FIELD_SLOTS - used)}x").pack for used in range(FIELD_SLOTS + 1)]
+_PACK = [Struct(f"{len(HEAD) + used}q{8 * (FIELD_SLOTS - used)}x").pack for used in range(FIELD_SLOTS + 1)]
 """Packs a row by how many fields it has; unused slots are zeros."""
 _LAYOUT = {kind.name: (number, kind.fields, _PACK[len(kind.fields)]) for number, kind in enumerate(KINDS)}
 _FIELDS = {kind.name: frozenset(kind.fields) for kind in KINDS}
@@ -106,7 +107,7 @@ class Log:
         # Rows wait one behind the other as plain words: a table would cost more for each of them than all the rest.
         self._pending: list[bytes] = []
         self._count = 0
-        self._table = np.zeros((0, _WIDTH), np.int64)
+        self._table = np.zeros((0, WIDTH), np.int64)
         self._flushed = 0
         self.root = self.new_task("machine", pid=0)
 
@@ -181,7 +182,7 @@ class Log:
             task.pid if pid is None else pid,
             start,
             last,
-            (self._string_ids.get(text) or self._intern(text)) if text else 0,
+            (self._string_ids.get(text) or self.intern(text)) if text else 0,
             *(fields.values() if tuple(fields) == titles else _in_order(name, fields)),
         )
         self._pending.append(row)
@@ -209,11 +210,19 @@ class Log:
         for column, values in enumerate(head):
             rows[:, column] = np.asarray(values)
         for slot, title in enumerate(EVENTS[name].fields):
-            rows[:, len(_HEAD) + slot] = fields.get(title, 0)
+            rows[:, len(HEAD) + slot] = fields.get(title, 0)
+
+    def append(self, rows: Column) -> None:
+        """Append events that were read somewhere, shape ``(n, WIDTH)``: the columns of ``HEAD``, then the fields."""
+        self._new_rows(len(rows))[:] = rows
+
+    def rows(self) -> Column:
+        """All events, shape ``(events, WIDTH)``, as in ``append``; to be read only."""
+        return self._rows()
 
     def column(self, name: str) -> Column:
         """One column as an array of shape ``(events,)``: time, kind, task, cause, pid, start, last or text."""
-        return self._rows()[:, _HEAD.index(name)]
+        return self._rows()[:, HEAD.index(name)]
 
     def select(self, name: str, *, since: int = 0, pid: int | None = None) -> npt.NDArray[np.intp]:
         """Ids of the events of one kind, from event ``since`` on, of one process or of all."""
@@ -225,7 +234,7 @@ class Log:
 
     def field(self, name: str, title: str, ids: npt.NDArray[np.intp] | None = None) -> Column:
         """One field of the events of one kind (of all of them, or of ``ids``), as an array."""
-        slot = len(_HEAD) + EVENTS[name].fields.index(title)
+        slot = len(HEAD) + EVENTS[name].fields.index(title)
         values: Column = self._rows()[self.select(name) if ids is None else ids, slot]
         return values
 
@@ -268,12 +277,13 @@ class Log:
         index %= len(self)
         row: Sequence[int] = self._rows()[index].tolist()
         kind = KINDS[row[1]]
-        fields = dict(zip(kind.fields, row[len(_HEAD) :], strict=False))
+        fields = dict(zip(kind.fields, row[len(HEAD) :], strict=False))
         return Event(
             index, row[0], kind, self.tasks[row[2]], row[3], row[4], row[5], row[6], self.strings[row[7]], fields, self
         )
 
-    def _intern(self, text: str) -> int:
+    def intern(self, text: str) -> int:
+        """The number of a text in ``strings``, where it is put if it is new."""
         number = self._string_ids.get(text)
         if number is None:
             number = self._string_ids[text] = len(self.strings)
@@ -293,7 +303,7 @@ class Log:
         """Move what was emitted into the table, which doubles when it is full: rows are copied once on average."""
         size = self._count
         if size + room > len(self._table):
-            larger = np.empty((max(size + room, 2 * len(self._table), _FLUSH_ROWS), _WIDTH), np.int64)
+            larger = np.empty((max(size + room, 2 * len(self._table), _FLUSH_ROWS), WIDTH), np.int64)
             larger[: self._flushed] = self._table[: self._flushed]
             self._table = larger
         if size > self._flushed:
@@ -312,7 +322,7 @@ class Log:
 
 
 def _table(rows: list[bytes]) -> Column:
-    return np.frombuffer(b"".join(rows), np.int64).reshape(-1, _WIDTH)
+    return np.frombuffer(b"".join(rows), np.int64).reshape(-1, WIDTH)
 
 
 def _in_order(name: str, fields: dict[str, int]) -> Iterable[int]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from svmlab.log import Event, Log
 from svmlab.trace.slices import Slice, Track, instants, slices
+
+if TYPE_CHECKING:
+    from svmlab.trace.trace import Trace
 
 __all__ = ["overlapping", "trace_events", "write_chrome"]
 
@@ -83,12 +86,12 @@ def _end(event: dict[str, Any]) -> float:
     return float(event["ts"] + event["dur"])
 
 
-def write_chrome(log: Log, path: Path) -> None:
-    """Write a log as Chrome JSON.
+def write_chrome(trace: Trace, path: Path) -> None:
+    """Write a trace as Chrome JSON.
 
     Args:
-        log: what happened.
+        trace: what happened.
         path: the file, replaced if it exists.
     """
-    content = {"traceEvents": trace_events(log), "displayTimeUnit": "ns", "otherData": {"producer": "svmlab"}}
+    content = {"traceEvents": trace_events(trace.log), "displayTimeUnit": "ns", "otherData": {"producer": "svmlab"}}
     path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from svmlab.errors import InputError
+from svmlab.trace.summary import TRIGGERS
 from svmlab.uapi import MigrateTrigger
 from svmlab.units import PAGE_SIZE, format_time
 from svmlab.views.excerpt import Column, Excerpt, Spans
@@ -16,13 +17,6 @@ from svmlab.views.source import about, gpu_names, place_name, plural, source_of
 
 __all__ = ["TRIGGERS", "counters"]
 
-TRIGGERS = {
-    MigrateTrigger.PREFETCH: "prefetch",
-    MigrateTrigger.PAGEFAULT_GPU: "GPU page fault",
-    MigrateTrigger.PAGEFAULT_CPU: "CPU page fault",
-    MigrateTrigger.TTM_EVICTION: "VRAM eviction",
-}
-"""What made pages move, in words."""
 _COUNTED = {
     "cpu_fault": ("CPU fault on a page in VRAM", "CPU faults on pages in VRAM"),
     "page_fault_end": ("GPU page fault served", "GPU page faults served"),

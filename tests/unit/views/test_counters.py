@@ -103,7 +103,7 @@ def test_what_it_cannot_count_is_refused(logs):
     for since, until in ((-1, None), (5, 4), (len(log) + 1, None)):
         with pytest.raises(InputError, match="the first one first"):
             counters(log, since=since, until=until)
-    with pytest.raises(InputError, match="a Process, a Log or a Source"):
+    with pytest.raises(InputError, match="a Process, a Log, a Trace or a Source"):
         counters("toy")
 
 

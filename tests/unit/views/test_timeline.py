@@ -299,7 +299,7 @@ def test_an_empty_log_gives_an_empty_chart():
 
 
 def test_what_has_no_log_is_refused_in_words():
-    with pytest.raises(InputError, match="a Process, a Log or a Source"):
+    with pytest.raises(InputError, match="a Process, a Log, a Trace or a Source"):
         timeline(np.zeros(3))
 
 

@@ -7,6 +7,7 @@ import pytest
 import svmlab as sl
 from svmlab.trace.chrome import overlapping, trace_events, write_chrome
 from svmlab.trace.slices import slices
+from svmlab.trace.trace import trace_of
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_call_that_has_not_ended_lasts_to_the_end_of_the_log():
 
 def test_the_file_names_processes_and_tracks_and_is_the_same_every_time(process, tmp_path):
     for name in ("a.json", "b.json"):
-        write_chrome(process.log, tmp_path / name)
+        write_chrome(trace_of(process), tmp_path / name)
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     events = json.loads((tmp_path / "a.json").read_text())["traceEvents"]
     names = {event["args"]["name"] for event in events if event["ph"] == "M"}
