@@ -211,8 +211,8 @@ for turn in range(2):
 print((p.now - begin) / 1000, "us; pages moved:", p.log.field("migrate_end", "npages").tolist())
 
 # %% [markdown]
-# Nothing moves and no queue stops. What gpu0 writes goes over the bus, each time. The times here leave that out: in this model a GPU takes as long for a page
-# in RAM as for one in VRAM. On a machine, data that a GPU uses often is worth a move: notebook 06.
+# Nothing moves and no queue stops. What gpu0 writes goes over the bus, each time: nearly all of the 150 us are the bus, where the same writes to VRAM take
+# 5 us. Data that a GPU uses often is worth a move: notebook 06 counts how often.
 #
 # ### What you predicted
 

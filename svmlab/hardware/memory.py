@@ -103,6 +103,10 @@ class Memory:
         """Index of the GPU whose VRAM one frame lies in; -1 for RAM."""
         return bisect_right(self._borders, pfn) - 1
 
+    def borders_of(self, home: int) -> tuple[int, int]:
+        """The first frame of a GPU's VRAM, or of RAM for ``RAM``, and the one behind its last."""
+        return (0, self.vram_start) if home == RAM else (self._borders[home], self._borders[home + 1])
+
     def gpu_of(self, pfns: AnyPfns) -> npt.NDArray[np.int16]:
         """Index of the GPU whose VRAM each frame lies in; -1 for RAM."""
         owners = np.full(pfns.shape, -1, np.int16)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from svmlab.errors import InputError
+from svmlab.hardware.access_time import AccessTimes
 from svmlab.hardware.costs import Costs
 from svmlab.hardware.frames import Frames
 from svmlab.hardware.gpu import ProcessDevice
@@ -46,6 +47,7 @@ class System:
         costs: the cost model; default: the shipped one.
 
     Attributes:
+        access_times: the pace at which GPUs touch pages in place.
         vrams, engines: allocator and copy engines of each GPU, by index.
         buffers: VRAM buffers by number, the one used longest ago first.
         drivers: the processes, by pid.
@@ -66,6 +68,7 @@ class System:
         self.machine = _known(Machine.find(machine) if isinstance(machine, str) else machine)
         self.behaviour = Behaviour.of(behaviour)
         self.costs = costs or Costs.load()
+        self.access_times = AccessTimes(self.machine, self.costs)
         self.world = World(seed)
         self.memory = Memory(self.machine, payload=payload)
         self.memory.device_page_free = self._page_free

@@ -1,5 +1,6 @@
-"""Work on a GPU's queue: loads and stores through the GPU's own page table, page after page, at a steady pace.
+"""Work on a GPU's queue: loads and stores through the GPU's own page table, page after page.
 
+Its pace depends on where a page is: in its own VRAM it is fast, and what lies behind a link moves as fast as the link.
 It waits while the queues are stopped, and stops between two pages when they are stopped or the page table changes.
 """
 
@@ -108,7 +109,7 @@ def _run(
     1. wait until the queues run
     2. find the run of pages that the page table allows
     3. none: take a page fault
-    4. touch them until all are done, the queues stop, or the page table changes
+    4. touch those of them that lie in one memory, until all are done, the queues stop, or the page table changes
     """
     queue = device.queues[-1] if device.queues else 0
     start = driver.emit("gpu_work_start", span.start, span.last, gpu=device.gpu, queue=queue, write=int(write))
@@ -120,9 +121,18 @@ def _run(
             if not ready:
                 yield from _fault(driver, device, RawFault(page, write, driver.now, waves))
                 continue
-            touching = Touching(page, ready, driver.costs.gpu_access_page_ns, driver.now, move)
-            page += yield from device.touch(touching)
+            ready, page_ns = _steady(driver, device, page, ready, write=write)
+            page += yield from device.touch(Touching(page, ready, page_ns, driver.now, move))
     driver.emit("gpu_work_end", span.start, span.last, gpu=device.gpu, queue=queue, cause=start)
+
+
+def _steady(driver: Driver, device: ProcessDevice, page: int, ready: int, *, write: bool) -> tuple[int, int]:
+    """How many of the ready pages lie in one memory, and the pace at which the GPU touches them there."""
+    home = driver.memory.gpu_at(int(device.frames.at(page)))
+    if ready > 1:
+        first, end = driver.memory.borders_of(home)
+        ready = device.frames.leading(page, page + ready - 1, lambda pfns: (pfns >= first) & (pfns < end))
+    return ready, driver.system.access_times.page_ns(device.gpu, home, write=write)
 
 
 def _fault(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[None]:
