@@ -1,12 +1,21 @@
-"""What page state costs: resident bytes a page, and what a migration takes for a while; each in a fresh process."""
+"""What page state costs: resident bytes a page, and what bulk work takes for a while; each in a fresh process.
+
+What work takes for a while is how much more is resident at most while it is done than before and after. It is done once
+before it is measured, so that all that it leaves is there already.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
 
 from svmlab.bench.harness import Row
 from svmlab.errors import InputError
@@ -18,24 +27,28 @@ __all__ = ["MEASURED", "measured", "rows"]
 
 _RAM_SHARE = 8
 """The machine has an eighth more RAM than the buffer, since ranges may not reserve all of it."""
-_LEFT_BYTES = 12
-"""What a migration leaves for each page: of VRAM the owner (4), references and flags; of RAM the flags; 5 on a GPU."""
+_NOTHING_KEPT = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
+"""glibc gives back at once what is freed: what it keeps for later would hide what is taken the next time."""
+_TEXT: dict[str, Any] = {"capture_output": True, "text": True}
+_MOST_MIB = 64.0
+_BEYOND = "MiB beyond before and after"
 
 
-def rows(state_gib: int = 128, moved_gib: int = 16) -> Iterator[Row]:
+def rows(state_gib: int = 128, moved_gib: int = 16, bytes_gib: int = 1) -> Iterator[Row]:
     """Measure everything.
 
     Args:
         state_gib: how much memory is populated, and mapped.
-        moved_gib: how much is migrated.
+        moved_gib: how much is migrated, as page state.
+        bytes_gib: how much is migrated and swapped with its contents.
 
     Raises:
         InputError: the operating system does not tell what a process takes as Linux does.
     """
     yield _row("populated", state_gib, f"page state of {state_gib} GiB, populated", "bytes a page", 6.0)
     yield _row("mapped", state_gib, f"{state_gib} GiB mapped by a GPU", "more bytes a page", 5.0)
-    yield _row("moved", moved_gib, f"for a while, {moved_gib} GiB to VRAM", "MiB beyond what it leaves", 64.0)
-    yield _row("scattered", moved_gib, f"the same from frames in no order, {moved_gib} GiB", "MiB, as above", 64.0)
+    for what, gib in [(what, moved_gib) for what in ("moved", "scattered")] + [(what, bytes_gib) for what in CONTENTS]:
+        yield _row(what, gib, f"for a while, {TRANSIENTS[what]}, {gib} GiB", _BEYOND, _MOST_MIB)
 
 
 def _row(what: str, gib: int, name: str, base: str, goal: float) -> Row:
@@ -43,8 +56,13 @@ def _row(what: str, gib: int, name: str, base: str, goal: float) -> Row:
         raise InputError("bench memory on this operating system", allowed="Linux: it reads /proc/self")
     begin = perf_counter_ns()
     script = f"from svmlab.bench.memory import measured; print(measured({what!r}, {gib}))"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    value = round(float(done.stdout), 2)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | (_NOTHING_KEPT if what in TRANSIENTS else {}),
+        check=True,
+        **_TEXT,
+    )
+    value = round(float(done.stdout), 2) + 0.0  # no -0.00
     ms = (perf_counter_ns() - begin) / 1e6
     return Row(name=name, ratio=value, goal=goal, met=value <= goal, spread=(value, value), base=base, ms=ms)
 
@@ -59,9 +77,9 @@ def measured(what: str, gib: int) -> float:
     Returns:
         Bytes a page, or MiB.
     """
-    nbytes = gib * GIB
-    process = Process("toy", ram=nbytes + nbytes // _RAM_SHARE, vram=nbytes + nbytes // _RAM_SHARE, payload=False)
-    return MEASURED[what](process, process.mmap(nbytes))
+    room = gib * GIB + gib * GIB // _RAM_SHARE
+    process = Process("toy", ram=room, vram=room, payload=what in CONTENTS)
+    return MEASURED[what](process, process.mmap(gib * GIB))
 
 
 def _populated(process: Process, buffer: Buffer) -> float:
@@ -80,24 +98,50 @@ def _mapped(process: Process, buffer: Buffer) -> float:
 
 def _moved(process: Process, buffer: Buffer) -> float:
     process.cpu_touch(buffer, write=True)
-    return _transient(process, buffer)
+    return _transient(partial(_to_vram, process, buffer), partial(_home, process, buffer))
 
 
 def _scattered(process: Process, buffer: Buffer) -> float:
     process.cpu_touch(buffer, write=True)
-    table, span = process.driver.mm.table, buffer.span
-    for _, entries in table.blocks(span.start, span.last, write=True):
-        entries[:] = entries[::-1].copy()
-    return _transient(process, buffer)
+    return _transient(partial(_to_vram, process, buffer), partial(_home_in_no_order, process, buffer))
 
 
-def _transient(process: Process, buffer: Buffer) -> float:
-    """MiB that the way to VRAM takes at most, beyond what was resident before and what it leaves."""
-    before = _resident()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the highest mark starts over
+def _swapped_out(process: Process, buffer: Buffer) -> float:
+    process.cpu_write(buffer, 7)
+    return _transient(partial(process.swap_out, buffer), partial(process.cpu_touch, buffer, write=True))
+
+
+def _swapped_in(process: Process, buffer: Buffer) -> float:
+    process.cpu_write(buffer, 7)
+    return _transient(partial(process.cpu_touch, buffer, write=True), partial(process.swap_out, buffer))
+
+
+def _to_vram(process: Process, buffer: Buffer) -> None:
     process.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
     process.run()
-    return (_resident("VmHWM") - before - _LEFT_BYTES * buffer.npages) / MIB
+
+
+def _home(process: Process, buffer: Buffer) -> None:
+    process.set_attr(buffer, prefetch="cpu")
+    process.run()
+
+
+def _home_in_no_order(process: Process, buffer: Buffer) -> None:
+    _home(process, buffer)
+    table, span = process.driver.mm.table, buffer.span
+    for _, entries in table.blocks(span.start, span.last, write=True):
+        entries[:] = np.random.default_rng(1).permutation(entries)
+
+
+def _transient(work: Callable[[], object], undo: Callable[[], object]) -> float:
+    """MiB that some work takes at most, beyond what is resident before and after it."""
+    undo()
+    work()
+    undo()
+    before = _resident()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the highest mark starts over
+    work()
+    return (_resident("VmHWM") - max(before, _resident())) / MIB
 
 
 def _resident(key: str = "VmRSS") -> int:
@@ -106,10 +150,25 @@ def _resident(key: str = "VmRSS") -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key))
 
 
+TRANSIENTS = {
+    "moved": "to VRAM, page state",
+    "scattered": "to VRAM from frames in no order, page state",
+    "moved bytes": "to VRAM with contents",
+    "scattered bytes": "to VRAM from frames in no order, with contents",
+    "swapped out": "to swap with contents",
+    "swapped in": "from swap with contents",
+}
+"""What is measured while it is done."""
+CONTENTS = tuple(TRANSIENTS)[2:]
+"""Those that are measured with contents."""
 MEASURED: dict[str, Callable[[Process, Buffer], float]] = {
     "populated": _populated,
     "mapped": _mapped,
     "moved": _moved,
     "scattered": _scattered,
+    "moved bytes": _moved,
+    "scattered bytes": _scattered,
+    "swapped out": _swapped_out,
+    "swapped in": _swapped_in,
 }
 """What can be measured."""

@@ -6,6 +6,7 @@ times as fast.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,21 @@ import numpy.typing as npt
 __all__ = [
     "AnyPfns",
     "Frames",
+    "PORTION_PAGES",
     "Pfns",
     "array_of",
     "breaks_of",
     "compact",
     "counting",
     "part",
+    "portions",
     "runs_between",
     "runs_of",
     "where",
 ]
 
+PORTION_PAGES = 256
+"""What is gathered at once of contents that lie in no order: it stays in the cache, and little is held twice."""
 Pfns = npt.NDArray[np.uint32]
 """Frame numbers, any shape."""
 AnyPfns = npt.NDArray[np.integer[Any]]
@@ -86,6 +91,16 @@ def part(frames: Frames, index: slice | npt.NDArray[np.intp]) -> Frames:
     if isinstance(index, slice):
         return frames[index]
     return index + frames.start if isinstance(frames, range) else frames[index]
+
+
+def portions(npages: int) -> Iterator[slice]:
+    """So many pages in portions of ``PORTION_PAGES``; the last one may be smaller.
+
+    >>> list(portions(300))
+    [slice(0, 256, None), slice(256, 300, None)]
+    """
+    for at in range(0, npages, PORTION_PAGES):
+        yield slice(at, min(at + PORTION_PAGES, npages))
 
 
 def runs_of(*columns: AnyPfns) -> list[tuple[int, int]]:

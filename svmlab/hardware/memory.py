@@ -16,7 +16,19 @@ import simpy
 
 from svmlab.errors import DriverError, InputError
 from svmlab.hardware.arena import arena
-from svmlab.hardware.frames import AnyPfns, Frames, Pfns, array_of, breaks_of, compact, runs_between, runs_of, where
+from svmlab.hardware.frames import (
+    PORTION_PAGES,
+    AnyPfns,
+    Frames,
+    Pfns,
+    array_of,
+    breaks_of,
+    compact,
+    portions,
+    runs_between,
+    runs_of,
+    where,
+)
 from svmlab.hardware.free_frames import FreeFrames
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.page_column import BLOCK_PAGES
@@ -33,8 +45,6 @@ RAM = -1
 """What stands for RAM where the index of a GPU stands for its VRAM."""
 _LARGEST_PFN = 1 << 30
 _MOST_REFERENCES = 255
-_GATHERED_PAGES = 256
-"""Scattered pages move in batches that fit the cache."""
 _WORTH_A_RUN = 8
 """Runs of this many pages on average are cheaper to copy one by one than to gather."""
 
@@ -267,11 +277,10 @@ class Memory:
             self._copy_scattered(pages, array_of(source), array_of(target))
 
     def _copy_scattered(self, pages: Bytes, source: AnyPfns, target: AnyPfns) -> None:
-        buffer = np.empty((_GATHERED_PAGES, PAGE_SIZE), np.uint8)
-        for at in range(0, len(source), _GATHERED_PAGES):
-            some = source[at : at + _GATHERED_PAGES]
-            gathered = np.take(pages, some, axis=0, out=buffer[: len(some)], mode="clip")
-            pages[target[at : at + _GATHERED_PAGES]] = gathered
+        buffer = np.empty((PORTION_PAGES, PAGE_SIZE), np.uint8)
+        for some in portions(len(source)):
+            gathered = np.take(pages, source[some], axis=0, out=buffer[: len(source[some])], mode="clip")
+            pages[target[some]] = gathered
 
     def read(self, pfns: AnyPfns, out: npt.NDArray[np.uint8]) -> None:
         """Gather the bytes of whole pages.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from svmlab.hardware.frames import portions
 from svmlab.hardware.memory import ZERO_PFN, Memory, Pfns
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
@@ -102,13 +103,12 @@ def _read_swapped(swap: SwapSpace, slots: pte.Entries, piece: Span, out: Bytes) 
     for index, count, inside, data in _parts(piece):
         some = slots[index : index + max(1, count)]
         which = np.flatnonzero(some)
-        contents = swap.load(some[which])
-        if contents is None or not len(which):
-            continue
         if count:
-            out[data].reshape(count, PAGE_SIZE)[which] = contents
-        else:
-            out[data] = contents[0, inside : inside + data.stop - data.start]
+            pages = out[data].reshape(count, PAGE_SIZE)
+            for portion in portions(len(which)):
+                pages[which[portion]] = swap.read(some[which[portion]])
+        elif len(which):
+            out[data] = swap.read(some)[0, inside : inside + data.stop - data.start]
 
 
 def _piece(span: Span, page: int, last: int) -> Span:

@@ -67,7 +67,7 @@ class AddressSpace:
         self.vmas: SortedDict[int, Vma] = SortedDict()
         self.table = PageColumn(np.uint32)
         self._found: Vma | None = None
-        self.swap = SwapSpace(payload=memory.bytes is not None)
+        self.swap = SwapSpace()
         self.mmap_lock = RwLock(world, LockClass.MMAP, f"mmap_lock of {name}")
         self.notifiers = NotifierTree()
         self.migrate_to_ram: Callable[[AddressSpace, int], Blocking[None]] = _nobody_serves

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError, SegmentationFault
+from svmlab.hardware.frames import portions
 from svmlab.hardware.memory import ZERO_PFN, FrameFlag, Memory
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
@@ -139,9 +140,8 @@ def _swap_in(mm: AddressSpace, page: int, last: int) -> Blocking[None]:
     npages = mm.table.leading(page, last, lambda entries: (entries & pte.SWAP) != 0)
     slots = pte.pfn_of(mm.table.view(page, page + npages - 1))
     frames = _anonymous_frames(mm, npages, zero=False)
-    contents = mm.swap.load(slots)
-    if contents is not None:
-        mm.memory.write(frames, contents)
+    for some in portions(npages) if mm.memory.bytes is not None else ():
+        mm.memory.write(frames[some], mm.swap.read(slots[some]))
     mm.swap.put(slots)
     mm.table.set(page, pte.make(frames, write=False))
     mm.world.emit("populate", page, page + npages - 1, npages=npages)

@@ -223,7 +223,7 @@ def _collectable(args: MigrateVma, entries: pte.Entries, pfns: Pfns) -> tuple[Ma
 
 
 def _unmap(args: MigrateVma) -> Blocking[None]:
-    """Make every entry that names a collected page a migration entry; others who map it hear of it page by page.
+    """Make every entry that names a collected page a migration entry; others who map it hear of it run by run.
 
     The flag of the frame makes all entries migration entries at once, so only the notifications are left to do.
     """

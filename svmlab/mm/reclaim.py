@@ -6,14 +6,14 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from svmlab.hardware.memory import FrameFlag, Pfns, runs_of
+from svmlab.hardware.frames import portions
+from svmlab.hardware.memory import FrameFlag, Pfns
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.rmap import Mapped, Pages, Sought, other_mappers, tell_mappers
 from svmlab.mm.span import Span
 from svmlab.mm.vma import Vma
-from svmlab.uapi import NotifierEvent
 
 __all__ = ["swap_out"]
 
@@ -70,14 +70,11 @@ def _reclaim(sought: Sought) -> Blocking[None]:
         return
     memory.get(frames)
     memory.flags[frames] |= np.uint8(FrameFlag.LOCKED)
-    others = _others(sought)
+    mappers = [_own(sought), *_others(sought)]
     with ExitStack() as changing:
-        for mapped in (_own(sought), *others):
+        for mapped in mappers:
             changing.enter_context(mapped.mm.notifiers.changing(int(mapped.pages[0]), int(mapped.pages[-1])))
-        for at, count in runs_of(sought.pages):
-            first = int(sought.pages[at])
-            yield from sought.mm.notifiers.invalidate(NotifierEvent.CLEAR, first, first + count - 1)
-        yield from tell_mappers(others)
+        yield from tell_mappers(mappers)
         _take_away(sought)
     memory.flags[frames] &= ~np.uint8(FrameFlag.LOCKED)
     memory.put(frames)
@@ -119,5 +116,7 @@ def _take_away(sought: Sought) -> None:
 
 def _written(mm: AddressSpace, frames: Pfns, users: pte.Entries) -> pte.Entries:
     """Entries for the places in swap of frames that are written there."""
-    contents = None if mm.memory.bytes is None else mm.memory.bytes[frames]
-    return mm.swap.store(contents, users=users) << np.uint32(2) | np.uint32(pte.SWAP)
+    slots = mm.swap.take(users)
+    for some in portions(len(frames)) if mm.memory.bytes is not None else ():
+        mm.swap.write(slots[some], mm.memory.bytes[frames[some]])
+    return slots << np.uint32(2) | np.uint32(pte.SWAP)

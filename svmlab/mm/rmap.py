@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from svmlab.hardware.memory import FrameFlag, Memory, Pfns
+from svmlab.hardware.memory import FrameFlag, Memory, Pfns, runs_of
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
@@ -131,11 +131,12 @@ def _anywhere(sought: Sought, lost: Index) -> Iterator[Mapped]:
 
 
 def tell_mappers(mappers: list[Mapped]) -> Blocking[None]:
-    """Tell the notifiers of other address spaces that they lose pages, page by page as try_to_migrate does."""
+    """Tell the notifiers of address spaces that they lose pages, run by run."""
     for mapped in mappers:
         if mapped.mm.notifiers.covers(int(mapped.pages[0]), int(mapped.pages[-1])):
-            for page in mapped.pages.tolist():
-                yield from mapped.mm.notifiers.invalidate(NotifierEvent.CLEAR, page, page)
+            for at, count in runs_of(mapped.pages):
+                first = int(mapped.pages[at])
+                yield from mapped.mm.notifiers.invalidate(NotifierEvent.CLEAR, first, first + count - 1)
 
 
 def replace_entries(sought: Sought, new: Pfns, *, write: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.hardware.arena import arena
+from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.units import PAGE_SIZE
 
 __all__ = ["SwapSpace"]
@@ -21,19 +22,20 @@ _FIRST_SLOTS = 1 << 10
 class SwapSpace:
     """Contents of swapped pages, by slot; relatives by fork share slots.
 
-    Args:
-        payload: whether contents are kept.
+    Contents lie in pieces of 64 Ki slots: when more are needed nothing is copied, and what is not written takes no
+    memory.
 
     >>> swap = SwapSpace()
-    >>> slots = swap.store(np.full((1, 4096), 7, np.uint8), users=np.array([2], np.uint32))
+    >>> slots = swap.take(users=np.array([2], np.uint32))
+    >>> swap.write(slots, np.full((1, 4096), 7, np.uint8))
     >>> swap.put(slots)
-    >>> swap.load(slots)[0, :4].tolist(), swap.slots
+    >>> swap.read(slots)[0, :4].tolist(), swap.slots
     ([7, 7, 7, 7], {1: 1})
     """
 
-    def __init__(self, *, payload: bool = True) -> None:
+    def __init__(self) -> None:
         self._users: Users = np.zeros(_FIRST_SLOTS, np.uint32)
-        self._contents: Contents | None = arena((_FIRST_SLOTS, PAGE_SIZE), np.uint8) if payload else None
+        self._pieces: dict[int, Contents] = {}
         self._lowest_free = _FIRST_SLOT
         self.used_slots = 0
 
@@ -48,26 +50,41 @@ class SwapSpace:
         slots = np.flatnonzero(self._users).astype(np.uint32)
         return slots, self._users[slots]
 
-    def store(self, contents: Contents | None, *, users: Users) -> Slots:
-        """Keep pages in the lowest slots that are free.
+    def take(self, users: Users) -> Slots:
+        """Take the lowest slots that are free.
 
         Args:
-            contents: their bytes, shape ``(n, PAGE_SIZE)``; None without payload.
             users: how many entries will name each of them, 1 or more, shape ``(n,)``.
 
         Returns:
             The slot of each page, ascending, shape ``(n,)``.
         """
-        slots = self._take(len(users))
+        slots = self._free(len(users))
         self._users[slots] = users
-        if self._contents is not None and contents is not None:
-            self._contents[slots] = contents
         self.used_slots += len(slots)
         return slots
 
-    def load(self, slots: Slots) -> Contents | None:
-        """The contents of slots, shape ``(n, PAGE_SIZE)``; None without payload."""
-        return None if self._contents is None else self._contents[slots]
+    def write(self, slots: Slots, contents: Contents) -> None:
+        """Keep pages in slots.
+
+        Args:
+            slots: which, shape ``(n,)``.
+            contents: the bytes of each page, shape ``(n, PAGE_SIZE)``.
+        """
+        numbers = slots // BLOCK_PAGES
+        for number in np.unique(numbers).tolist():
+            if number not in self._pieces:
+                self._pieces[number] = arena((BLOCK_PAGES, PAGE_SIZE), np.uint8)
+            here = numbers == number
+            self._pieces[number][slots[here] % BLOCK_PAGES] = contents[here]
+
+    def read(self, slots: Slots) -> Contents:
+        """The contents of slots that were written, shape ``(n, PAGE_SIZE)``."""
+        numbers, contents = slots // BLOCK_PAGES, np.empty((len(slots), PAGE_SIZE), np.uint8)
+        for number in np.unique(numbers).tolist():
+            here = numbers == number
+            contents[here] = self._pieces[number][slots[here] % BLOCK_PAGES]
+        return contents
 
     def get(self, slots: Slots) -> None:
         """One more entry names each slot."""
@@ -82,7 +99,7 @@ class SwapSpace:
         self.used_slots -= len(emptied)
         self._lowest_free = min([self._lowest_free, *emptied[:1].tolist()])
 
-    def _take(self, nslots: int) -> Slots:
+    def _free(self, nslots: int) -> Slots:
         """The lowest free slots; the look ahead grows until it has found so many."""
         ahead = max(nslots, _FIRST_SLOT)
         free = np.flatnonzero(self._users[self._lowest_free :][:ahead] == 0)
@@ -97,10 +114,5 @@ class SwapSpace:
         return slots
 
     def _grow(self) -> None:
-        """Twice as many slots; contents are copied as far as any were kept, so that the rest takes no memory."""
-        before, used = len(self._users), np.flatnonzero(self._users)
-        if self._contents is not None:
-            larger = arena((2 * before, PAGE_SIZE), np.uint8)
-            larger[used] = self._contents[used]
-            self._contents = larger
-        self._users = np.concatenate([self._users, np.zeros(before, np.uint32)])
+        """Twice as many slots."""
+        self._users = np.concatenate([self._users, np.zeros_like(self._users)])

@@ -63,6 +63,12 @@ def forked(lab: Lab, mapped: Any) -> None:
     drain(syscalls.fork(lab.mm, lab.process("child")))
 
 
+def heard_by_a_child(lab: Lab, mapped: Any) -> None:
+    """A child that shares the frames has a notifier for them."""
+    forked(lab, mapped)
+    lab.listen(mapped.of(lab.mms[-1]))
+
+
 def left_alone(lab: Lab, mapped: Any) -> None:
     forked(lab, mapped)
     drain(syscalls.release(lab.mms[-1]))
@@ -201,6 +207,14 @@ def forked_left_to_faults(lab: Lab, mapped: Any) -> None:
     go_on_after_a_fork(lab, mapped)
 
 
+def child_on_gpu(lab: Lab, mapped: Any) -> None:
+    """A GPU maps for a child the frames that it shares."""
+    driven(lab, mapped)
+    child = lab.p.fork()
+    child.set_attr(lab.buffer.span, access=["gpu0"])
+    child.run()
+
+
 def gpu_faults(lab: Lab, mapped: Any) -> None:
     """Block by block, with time between them: a fault that follows at once is dropped for 2 ms, again and again."""
     span = lab.buffer.span
@@ -215,6 +229,7 @@ DRIVER: dict[str, tuple[Step, Step]] = {
     "migrate to VRAM from frames in no order": (scattered, to_gpu),
     "migrate to VRAM from shuffled frames": (shuffled, to_gpu),
     "migrate to VRAM what nobody touched": (untouched, to_gpu),
+    "migrate to VRAM what a child's GPU maps": (child_on_gpu, to_gpu),
     "migrate to RAM": (on_gpu, to_cpu),
     "map to a GPU": (driven, map_to_gpu),
     "map to a GPU frames in no order": (scattered, map_to_gpu),
@@ -256,12 +271,14 @@ MECHANISMS: dict[str, tuple[Step, Step]] = {
     "copy on write": (forked, populate),
     "swap out": (populate, swap_out),
     "swap out what a child shares": (forked, swap_out),
+    "swap out what a child with notifiers shares": (heard_by_a_child, swap_out),
     "swap in": (swapped, populate),
     "load from swap": (swapped, lambda lab, mapped: drain(access.load(lab.mm, mapped.span))),
     "use what nobody shares any more": (left_alone, populate),
     "collect": (populate, collect),
     "collect holes": (nothing, collect),
     "collect what a child shares": (forked, collect),
+    "collect what a child with notifiers shares": (heard_by_a_child, collect),
     "finalize": (collected, finish),
     "finalize what a child shares": (shared_collected, finish),
     "walk by HMM": (populate, walk),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.mm import access, syscalls
 from svmlab.mm.swap import SwapSpace
 from svmlab.units import PAGE_SIZE
@@ -15,6 +16,12 @@ Lab = Any
 
 def pages_of(first: int, npages: int) -> np.ndarray:
     return np.repeat(np.arange(first, first + npages, dtype=np.uint8)[:, None], PAGE_SIZE, axis=1)
+
+
+def written(swap: SwapSpace, contents: np.ndarray) -> np.ndarray:
+    slots = swap.take(users=ones(len(contents)))
+    swap.write(slots, contents)
+    return slots
 
 
 def ones(npages: int) -> np.ndarray:
@@ -67,16 +74,38 @@ def test_bytes_are_seen_in_swap_from_part_of_a_page_to_part_of_another(lab: Lab)
 
 def test_slots_that_nobody_names_are_used_again():
     swap = SwapSpace()
-    first = swap.store(pages_of(1, 4), users=ones(4))
+    first = written(swap, pages_of(1, 4))
     swap.put(first[1:3])
-    again = swap.store(pages_of(5, 3), users=ones(3))
-    kept = swap.load(np.arange(1, 6))
+    again = written(swap, pages_of(5, 3))
+    kept = swap.read(np.arange(1, 6))
     assert (again.tolist(), kept[:, -1].tolist(), swap.used_slots) == ([2, 3, 5], [1, 5, 6, 4, 7], 5)
 
 
 def test_a_swap_space_grows_and_keeps_what_it_has():
     swap = SwapSpace()
-    slots = np.concatenate([swap.store(pages_of(at, 100), users=ones(100)) for at in range(30)])
-    seen = swap.load(slots)[:, 0].reshape(30, 100)
+    slots = np.concatenate([written(swap, pages_of(at, 100)) for at in range(30)])
+    seen = swap.read(slots)[:, 0].reshape(30, 100)
     assert (seen == np.add.outer(np.arange(30), np.arange(100))).all()
     assert swap.used_slots == len(set(slots.tolist())) == 3000
+
+
+def test_pages_on_both_sides_of_a_border_between_pieces_are_kept():
+    swap = SwapSpace()
+    swap.take(users=ones(BLOCK_PAGES - 3))
+    slots = written(swap, pages_of(1, 4))
+    assert (slots.tolist(), swap.read(slots[::-1])[:, 9].tolist()) == (
+        [BLOCK_PAGES - 2, BLOCK_PAGES - 1, BLOCK_PAGES, BLOCK_PAGES + 1],
+        [4, 3, 2, 1],
+    )
+
+
+def test_relatives_hear_of_each_run_of_pages_that_goes_to_swap_or_to_vram_once(lab: Lab):
+    mapped = lab.store(lab.map(8))
+    child = mapped.of(lab.fork())
+    lab.store(child, 50, first=3, count=1)
+    lab.listen(child)
+    lab.run(syscalls.swap_out(lab.mm, mapped.pages(0, 6)))
+    runs = [("child", "CLEAR", 0, 2), ("child", "CLEAR", 4, 5)]
+    assert (child.entries(), lab.heard) == ("ssswssrr", runs)
+    lab.setup(lab.migration(mapped, 5))
+    assert lab.heard == [*runs, ("child", "CLEAR", 6, 7)]
