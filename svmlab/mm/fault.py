@@ -140,8 +140,9 @@ def _swap_in(mm: AddressSpace, page: int, last: int) -> Blocking[None]:
     npages = mm.table.leading(page, last, lambda entries: (entries & pte.SWAP) != 0)
     slots = pte.pfn_of(mm.table.view(page, page + npages - 1))
     frames = _anonymous_frames(mm, npages, zero=False)
-    for some in portions(npages) if mm.memory.bytes is not None else ():
-        mm.memory.write(frames[some], mm.swap.read(slots[some]))
+    if mm.memory.bytes is not None:
+        for some in portions(npages):
+            mm.memory.write(frames[some], mm.swap.read(slots[some]))
     mm.swap.put(slots)
     mm.table.set(page, pte.make(frames, write=False))
     mm.world.emit("populate", page, page + npages - 1, npages=npages)

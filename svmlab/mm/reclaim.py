@@ -116,7 +116,8 @@ def _take_away(sought: Sought) -> None:
 
 def _written(mm: AddressSpace, frames: Pfns, users: pte.Entries) -> pte.Entries:
     """Entries for the places in swap of frames that are written there."""
-    slots = mm.swap.take(users)
-    for some in portions(len(frames)) if mm.memory.bytes is not None else ():
-        mm.swap.write(slots[some], mm.memory.bytes[frames[some]])
+    slots, contents = mm.swap.take(users), mm.memory.bytes
+    if contents is not None:
+        for some in portions(len(frames)):
+            mm.swap.write(slots[some], contents[frames[some]])
     return slots << np.uint32(2) | np.uint32(pte.SWAP)
