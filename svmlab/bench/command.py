@@ -15,7 +15,7 @@ __all__ = ["ALONG", "MODULES", "bench", "run"]
 MODULES = {
     name: f"svmlab.bench.{name}" for name in ("memory", "migration", "ranges", "faults", "views", "widgets", "start")
 }
-"""What can be measured; a module has ``cases()``, timed one after the other, or ``rows()``, measured."""
+"""What can be measured; a module has ``cases()``, timed one after the other, or measures ``rows()`` itself."""
 ALONG = {"views": ("widgets",)}
 """What is measured along with a group: widgets are views that follow a control."""
 
@@ -30,7 +30,7 @@ def run(what: str, *, pairs: int = PAIRS) -> Iterator[Row]:
     for name in MODULES if what == "all" else (what, *ALONG.get(what, ())):
         module = import_module(MODULES[name])
         if hasattr(module, "rows"):
-            yield from module.rows()
+            yield from module.rows(pairs=pairs)
         else:
             yield from (measure(case, pairs=pairs) for case in module.cases())
 

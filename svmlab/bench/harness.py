@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import process_time_ns
 from typing import TypedDict
 
-__all__ = ["PAIRS", "Case", "Row", "measure", "render"]
+__all__ = ["PAIRS", "Case", "Row", "judged", "measure", "render"]
 
 PAIRS = 9
 """How many pairs are timed; an odd number has a middle one."""
@@ -94,17 +94,26 @@ def measure(case: Case, *, pairs: int = PAIRS, clock: Clock = process_time_ns) -
     finally:
         gc.enable()
         gc.unfreeze()
-    ratios = [subject / base for subject, base in timed]
-    ratio = statistics.median(ratios)
-    return Row(
-        name=case.name,
-        ratio=round(ratio, 3),
-        goal=case.goal,
-        met=ratio <= case.goal,
-        spread=(round(min(ratios), 3), round(max(ratios), 3)),
-        base=case.base,
-        ms=statistics.median(subject for subject, _ in timed) / case.calls / 1e6,
-    )
+    ms = statistics.median(subject for subject, _ in timed) / case.calls / 1e6
+    return judged(case.name, [subject / base for subject, base in timed], case.goal, base=case.base, ms=ms)
+
+
+def judged(name: str, values: Sequence[float], goal: float, *, base: str, ms: float) -> Row:
+    """The row of what was measured again and again.
+
+    Args:
+        name: what was measured.
+        values: each time; ratios, or what ``base`` says.
+        goal: what their median may be at most.
+        base: what they are compared with, or their unit.
+        ms: milliseconds that it took once.
+
+    >>> judged("a thing", [1.0, 3.0, 2.0], 2.0, base="another", ms=5.0)["spread"]
+    (1.0, 3.0)
+    """
+    middle = statistics.median(values)
+    spread = (round(min(values), 3), round(max(values), 3))
+    return Row(name=name, ratio=round(middle, 3), goal=goal, met=middle <= goal, spread=spread, base=base, ms=ms)
 
 
 def _pair(case: Case, *, swapped: bool, clock: Clock) -> tuple[int, int]:

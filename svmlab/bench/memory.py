@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
 
 import numpy as np
 
-from svmlab.bench.harness import Row
+from svmlab.bench.harness import PAIRS, Row, judged
 from svmlab.errors import InputError
 from svmlab.svm.buffer_view import Buffer
 from svmlab.svm.process import Process
@@ -29,15 +28,16 @@ _RAM_SHARE = 8
 """The machine has an eighth more RAM than the buffer, since ranges may not reserve all of it."""
 _NOTHING_KEPT = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
 """glibc gives back at once what is freed: what it keeps for later would hide what is taken the next time."""
-_TEXT: dict[str, Any] = {"capture_output": True, "text": True}
 _MOST_MIB = 64.0
-_BEYOND = "MiB beyond before and after"
+GOALS = {"populated": (6.0, "bytes a page"), "mapped": (5.0, "more bytes a page")}
+"""What stays may be at most so much; what is taken for a while ``_MOST_MIB``."""
 
 
-def rows(state_gib: int = 128, moved_gib: int = 16, bytes_gib: int = 1) -> Iterator[Row]:
+def rows(pairs: int = PAIRS, *, state_gib: int = 128, moved_gib: int = 4, bytes_gib: int = 1) -> Iterator[Row]:
     """Measure everything.
 
     Args:
+        pairs: how often, each time in a fresh process.
         state_gib: how much memory is populated, and mapped.
         moved_gib: how much is migrated, as page state.
         bytes_gib: how much is migrated and swapped with its contents.
@@ -45,26 +45,26 @@ def rows(state_gib: int = 128, moved_gib: int = 16, bytes_gib: int = 1) -> Itera
     Raises:
         InputError: the operating system does not tell what a process takes as Linux does.
     """
-    yield _row("populated", state_gib, f"page state of {state_gib} GiB, populated", "bytes a page", 6.0)
-    yield _row("mapped", state_gib, f"{state_gib} GiB mapped by a GPU", "more bytes a page", 5.0)
-    for what, gib in [(what, moved_gib) for what in ("moved", "scattered")] + [(what, bytes_gib) for what in CONTENTS]:
-        yield _row(what, gib, f"for a while, {TRANSIENTS[what]}, {gib} GiB", _BEYOND, _MOST_MIB)
-
-
-def _row(what: str, gib: int, name: str, base: str, goal: float) -> Row:
     if not sys.platform.startswith("linux"):
         raise InputError("bench memory on this operating system", allowed="Linux: it reads /proc/self")
+    yield _row("populated", state_gib, pairs, f"page state of {state_gib} GiB, populated")
+    yield _row("mapped", state_gib, pairs, f"{state_gib} GiB mapped by a GPU")
+    for what, gib in [(what, moved_gib) for what in STATE] + [(what, bytes_gib) for what in CONTENTS]:
+        yield _row(what, gib, pairs, f"for a while, {gib} GiB {TRANSIENTS[what]}")
+
+
+def _row(what: str, gib: int, pairs: int, name: str) -> Row:
     begin = perf_counter_ns()
+    values = [_in_a_process(what, gib) for _ in range(pairs)]
+    goal, unit = GOALS.get(what, (_MOST_MIB, "MiB beyond before and after"))
+    return judged(name, values, goal, base=unit, ms=(perf_counter_ns() - begin) / pairs / 1e6)
+
+
+def _in_a_process(what: str, gib: int) -> float:
     script = f"from svmlab.bench.memory import measured; print(measured({what!r}, {gib}))"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | (_NOTHING_KEPT if what in TRANSIENTS else {}),
-        check=True,
-        **_TEXT,
-    )
-    value = round(float(done.stdout), 2) + 0.0  # no -0.00
-    ms = (perf_counter_ns() - begin) / 1e6
-    return Row(name=name, ratio=value, goal=goal, met=value <= goal, spread=(value, value), base=base, ms=ms)
+    environment = os.environ | (_NOTHING_KEPT if what in TRANSIENTS else {})
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    return max(0.0, float(done.stdout))
 
 
 def measured(what: str, gib: int) -> float:
@@ -159,8 +159,8 @@ TRANSIENTS = {
     "swapped in": "from swap with contents",
 }
 """What is measured while it is done."""
-CONTENTS = tuple(TRANSIENTS)[2:]
-"""Those that are measured with contents."""
+STATE, CONTENTS = tuple(TRANSIENTS)[:2], tuple(TRANSIENTS)[2:]
+"""Those that are measured without contents, and with them."""
 MEASURED: dict[str, Callable[[Process, Buffer], float]] = {
     "populated": _populated,
     "mapped": _mapped,

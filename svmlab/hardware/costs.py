@@ -12,18 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from svmlab.errors import InputError
 from svmlab.hardware.copy_time import CopyLaw
+from svmlab.hardware.description import in_file, read_description
 from svmlab.hardware.figures import Figure
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.parts import Link
-from svmlab.hardware.schema import FigureTable, FileTable, in_file, parse_table, read_toml
 from svmlab.resources import data_path
 from svmlab.units import parse_time
 
@@ -118,9 +117,9 @@ class Costs:
             InputError: a constant is missing, unknown, of a wrong unit, or lacks one of its keys.
         """
         file = data_path("costs.toml") if path is None else Path(path)
-        table = parse_table(_CostsFile, read_toml(file), path=file)
+        table = read_description(file, "costs.toml")
         try:
-            return cls._from({name: Constant(row.figure(), row.what) for name, row in table.constant.items()})
+            return cls._from({name: Constant(Figure.of(row), row["what"]) for name, row in table["constant"].items()})
         except InputError as error:
             raise in_file(file, error) from error
 
@@ -221,16 +220,6 @@ class Costs:
             constant.figure.require(_measures(name)[0], f"constant.{name}")
         values: dict[str, Any] = {name: _value(name, constants[name].figure) for name in names}
         return cls(**values, constants=MappingProxyType(dict(constants)))
-
-
-class _CostTable(FigureTable):
-    """``[constant.NAME]``."""
-
-    what: Annotated[str, Field(min_length=10)]
-
-
-class _CostsFile(FileTable):
-    constant: dict[str, _CostTable]
 
 
 def _measures(name: str) -> tuple[str, str]:

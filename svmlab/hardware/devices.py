@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated
 
-from pydantic import Field
-
-from svmlab.hardware.machine_file import DeviceTable
+from svmlab.hardware.description import read_description
+from svmlab.hardware.machine_file import device_of
 from svmlab.hardware.parts import Device
-from svmlab.hardware.schema import FileTable, parse_table, read_toml
 from svmlab.resources import data_path
 
 __all__ = ["KnownDevice", "known_device"]
@@ -29,19 +26,10 @@ class KnownDevice:
     xccs: int
 
 
-class _KnownTable(DeviceTable):
-    xccs: Annotated[int, Field(ge=1, le=64)]
-
-
-class _DevicesFile(FileTable):
-    device: dict[Annotated[str, Field(pattern=r"^0x[0-9a-f]{4}$")], _KnownTable]
-
-
 @cache
 def _known() -> dict[int, KnownDevice]:
-    path = data_path("devices.toml")
-    table = parse_table(_DevicesFile, read_toml(path), path=path)
-    return {int(key, 16): KnownDevice(row.device(), row.xccs) for key, row in table.device.items()}
+    table = read_description(data_path("devices.toml"), "devices.toml")
+    return {int(key, 16): KnownDevice(device_of(row), row["xccs"]) for key, row in table["device"].items()}
 
 
 def known_device(device_id: int) -> KnownDevice | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from svmlab.errors import InputError
 from svmlab.units import GIB, KIB, MIB, MSEC, SEC, TIB, USEC
@@ -67,6 +68,12 @@ class Figure:
             raise InputError(f"{self.evidence!r} is no evidence", allowed=", ".join(EVIDENCE))
         if not self.source.strip():
             raise InputError("a figure without a source", hint="say where it comes from, or why it was chosen")
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Figure:
+        """The figure that a table of a description file holds; further keys are somebody else's."""
+        value, low, high = float(table["value"]), float(table["low"]), float(table["high"])
+        return cls(value, table["unit"], low, high, table["source"], table["evidence"])
 
     @classmethod
     def exact(cls, value: float, unit: str, *, source: str, evidence: Evidence = "doc") -> Figure:

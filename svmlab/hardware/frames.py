@@ -7,6 +7,7 @@ times as fast.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "where",
 ]
 
+_COUNTED = 1 << 16
 PORTION_PAGES = 256
 """What is gathered at once of contents that lie in no order: it stays in the cache, and little is held twice."""
 Pfns = npt.NDArray[np.uint32]
@@ -35,7 +37,6 @@ Pfns = npt.NDArray[np.uint32]
 AnyPfns = npt.NDArray[np.integer[Any]]
 Frames = AnyPfns | range
 """Frame numbers of consecutive pages."""
-_UP: Pfns = np.arange(1 << 16, dtype=np.uint32)
 
 
 def compact(pfns: Frames) -> Frames:
@@ -65,9 +66,15 @@ def array_of(frames: Frames) -> Pfns:
 
 def counting(first: int, length: int) -> Pfns:
     """``length`` numbers from ``first`` on."""
-    if length <= len(_UP):
-        return _UP[:length] + np.uint32(first)
+    if length <= _COUNTED:
+        return _up()[:length] + np.uint32(first)
     return np.arange(first, first + length, dtype=np.uint32)
+
+
+@cache
+def _up() -> Pfns:
+    """The numbers from 0 on; made when they are needed, as a kernel in which nothing moves does not."""
+    return np.arange(_COUNTED, dtype=np.uint32)
 
 
 def where(frames: Frames) -> Any:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from svmlab.errors import InputError
-from svmlab.hardware.schema import in_file
+from svmlab.hardware.description import in_file
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

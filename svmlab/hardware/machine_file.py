@@ -6,84 +6,17 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, TypeVar
-
-from pydantic import Field
+from typing import Any, TypeVar
 
 from svmlab.errors import InputError
+from svmlab.hardware.description import in_file, read_description
 from svmlab.hardware.figures import Figure
 from svmlab.hardware.machine import Machine
-from svmlab.hardware.parts import Device, Endpoint, Gpu, Link, LinkKind, Wire
-from svmlab.hardware.schema import FigureTable, FileTable, in_file, parse_table, read_toml
+from svmlab.hardware.parts import Device, Endpoint, Gpu, Link, Wire
 
-__all__ = ["DeviceTable", "dump_machine", "load_machine", "save_machine"]
+__all__ = ["device_of", "dump_machine", "load_machine", "save_machine"]
 
 V = TypeVar("V")
-
-_HIVE = r"0x[0-9a-f]{1,16}"
-_Count = Annotated[int, Field(ge=0, le=1024)]
-
-
-class DeviceTable(FileTable):
-    """``[device.KEY]``: a model of GPU."""
-
-    name: Annotated[str, Field(min_length=1)]
-    gfx: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
-    vram: FigureTable
-    vram_bandwidth: FigureTable | None = None
-    sdma_engines: _Count
-    sdma_xgmi_engines: _Count
-    xnack_capable: bool
-
-    def device(self) -> Device:
-        """The model that the table describes."""
-        major, minor, stepping = self.gfx
-        return Device(
-            name=self.name,
-            target=(major, minor, stepping),
-            vram=self.vram.figure(),
-            vram_bandwidth=_figure(self.vram_bandwidth),
-            sdma_engines=self.sdma_engines,
-            sdma_xgmi_engines=self.sdma_xgmi_engines,
-            xnack_capable=self.xnack_capable,
-        )
-
-
-class _WireTable(FileTable):
-    """``[wire.KEY]``: what links of one sort have in common."""
-
-    kind: LinkKind
-    weight: Annotated[int, Field(ge=0, le=65535)]
-    peak: FigureTable | None = None
-    forward: FigureTable | None = None
-    backward: FigureTable | None = None
-
-    def wire(self) -> Wire:
-        return Wire(self.kind, self.weight, _figure(self.peak), _figure(self.forward), _figure(self.backward))
-
-
-class _GpuTable(FileTable):
-    """``[[gpu]]``: one GPU, in the driver's order."""
-
-    id: int
-    device: str
-    hive: Annotated[str, Field(pattern=rf"^{_HIVE}$")] = "0x0"
-    cpu: int = 0
-    cpu_connected: bool = False
-
-
-class _MachineFile(FileTable):
-    """The whole file."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    notes: list[str] = Field(default_factory=list)
-    cpus: Annotated[int, Field(ge=1, le=1024)]
-    ram: FigureTable
-    device: dict[str, DeviceTable]
-    wire: dict[str, _WireTable] = Field(default_factory=dict)
-    gpu: list[_GpuTable]
-    links: dict[str, list[str]] = Field(default_factory=dict)
 
 
 def load_machine(path: Path) -> Machine:
@@ -99,16 +32,16 @@ def load_machine(path: Path) -> Machine:
     >>> load_machine(data_path("machines", "toy.toml")).hives
     {23567: (0, 1)}
     """
-    table = parse_table(_MachineFile, read_toml(path), path=path)
+    table = read_description(path, "machines")
     try:
         return Machine(
-            name=table.name,
-            title=table.title,
-            ram=table.ram.figure(),
+            name=table["name"],
+            title=table["title"],
+            ram=Figure.of(table["ram"]),
             gpus=tuple(_gpus(table)),
             links=tuple(_links(table)),
-            cpus=table.cpus,
-            notes=tuple(table.notes),
+            cpus=table["cpus"],
+            notes=tuple(table.get("notes", ())),
         )
     except InputError as error:
         raise in_file(path, error) from error
@@ -142,21 +75,41 @@ def dump_machine(machine: Machine) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _figure(table: FigureTable | None) -> Figure | None:
-    return None if table is None else table.figure()
+def device_of(table: dict[str, Any]) -> Device:
+    """The model of GPU that a table ``[device.KEY]`` describes."""
+    major, minor, stepping = table["gfx"]
+    return Device(
+        name=table["name"],
+        target=(major, minor, stepping),
+        vram=Figure.of(table["vram"]),
+        vram_bandwidth=_figure(table, "vram_bandwidth"),
+        sdma_engines=table["sdma_engines"],
+        sdma_xgmi_engines=table["sdma_xgmi_engines"],
+        xnack_capable=table["xnack_capable"],
+    )
 
 
-def _gpus(table: _MachineFile) -> Iterator[Gpu]:
-    devices = {key: device.device() for key, device in table.device.items()}
-    for index, row in enumerate(table.gpu):
-        if row.device not in devices:
-            raise InputError(f"gpu.{index}.device: {row.device!r} is not described", allowed=", ".join(devices))
-        yield Gpu(index, row.id, devices[row.device], int(row.hive, 16), row.cpu, row.cpu_connected)
+def _figure(table: dict[str, Any], key: str) -> Figure | None:
+    return Figure.of(table[key]) if key in table else None
 
 
-def _links(table: _MachineFile) -> Iterator[Link]:
-    wires = {key: wire.wire() for key, wire in table.wire.items()}
-    for key, pairs in table.links.items():
+def _gpus(table: dict[str, Any]) -> Iterator[Gpu]:
+    devices = {key: device_of(row) for key, row in table["device"].items()}
+    for index, row in enumerate(table["gpu"]):
+        device, hive = row["device"], int(row.get("hive", "0x0"), 16)
+        if device not in devices:
+            raise InputError(f"gpu.{index}.device: {device!r} is not described", allowed=", ".join(devices))
+        yield Gpu(index, row["id"], devices[device], hive, row.get("cpu", 0), row.get("cpu_connected", False))
+
+
+def _wire_of(table: dict[str, Any]) -> Wire:
+    figures = {key: _figure(table, key) for key in ("peak", "forward", "backward")}
+    return Wire(table["kind"], table["weight"], **figures)
+
+
+def _links(table: dict[str, Any]) -> Iterator[Link]:
+    wires = {key: _wire_of(row) for key, row in table.get("wire", {}).items()}
+    for key, pairs in table.get("links", {}).items():
         if key not in wires:
             raise InputError(f"links.{key}: there is no wire {key!r}", allowed=", ".join(wires))
         for pair in pairs:

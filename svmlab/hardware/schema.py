@@ -1,30 +1,30 @@
-"""What description files have in common: strict tables, figures with evidence, and errors of one line."""
+"""What description files must look like: strict tables, figures with evidence, and errors of one line."""
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from svmlab.errors import InputError, SvmError
+from svmlab.hardware.description import Kind
 from svmlab.hardware.figures import Evidence, Figure
+from svmlab.hardware.parts import LinkKind
 
-__all__ = ["FigureTable", "FileTable", "in_file", "parse_table", "read_toml"]
+__all__ = ["check"]
 
-T = TypeVar("T", bound="FileTable")
+_HIVE = r"0x[0-9a-f]{1,16}"
+_Count = Annotated[int, Field(ge=0, le=1024)]
 
-_LARGEST_FILE = 4 << 20
 
-
-class FileTable(BaseModel):
-    """A table of a description file: no unknown key, no silent conversion."""
+class _Table(BaseModel):
+    """A table of a description file: no unknown key, no silent conversion; None stands for a key that is left out."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class FigureTable(FileTable):
+class _FigureTable(_Table):
     """A figure as files write it; every key is required."""
 
     value: float
@@ -35,62 +35,100 @@ class FigureTable(FileTable):
     evidence: Evidence
 
     @model_validator(mode="after")
-    def _is_a_figure(self) -> FigureTable:
-        self.figure()
+    def _is_a_figure(self) -> _FigureTable:
+        Figure(self.value, self.unit, self.low, self.high, self.source, self.evidence)
         return self
 
-    def figure(self) -> Figure:
-        """The figure that the table describes."""
-        return Figure(self.value, self.unit, self.low, self.high, self.source, self.evidence)
+
+class _DeviceTable(_Table):
+    """``[device.KEY]``: a model of GPU."""
+
+    name: Annotated[str, Field(min_length=1)]
+    gfx: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+    vram: _FigureTable
+    vram_bandwidth: _FigureTable | None = None
+    sdma_engines: _Count
+    sdma_xgmi_engines: _Count
+    xnack_capable: bool
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
+class _WireTable(_Table):
+    """``[wire.KEY]``: what links of one sort have in common."""
 
-    Raises:
-        InputError: it cannot be read, is larger than 4 MiB, not UTF-8, or not TOML.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    if len(content) > _LARGEST_FILE:
-        raise InputError(f"{path}: too large for a description", allowed="up to 4 MiB")
-    try:
-        return tomllib.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8", allowed="TOML in UTF-8") from error
-    except ValueError as error:
-        # TOMLDecodeError, or a number of thousands of digits that Python does not convert.
-        raise InputError(f"{path}: not TOML: {error}") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nested too deeply") from error
+    kind: LinkKind
+    weight: Annotated[int, Field(ge=0, le=65535)]
+    peak: _FigureTable | None = None
+    forward: _FigureTable | None = None
+    backward: _FigureTable | None = None
 
 
-def parse_table(model: type[T], table: dict[str, Any], *, path: Path | str) -> T:
-    """Check a table against its model.
+class _GpuTable(_Table):
+    """``[[gpu]]``: one GPU, in the driver's order."""
+
+    id: int
+    device: str
+    hive: Annotated[str, Field(pattern=rf"^{_HIVE}$")] | None = None
+    cpu: int | None = None
+    cpu_connected: bool | None = None
+
+
+class _MachineFile(_Table):
+    """A machine."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    notes: list[str] | None = None
+    cpus: Annotated[int, Field(ge=1, le=1024)]
+    ram: _FigureTable
+    device: dict[str, _DeviceTable]
+    wire: dict[str, _WireTable] | None = None
+    gpu: list[_GpuTable]
+    links: dict[str, list[str]] | None = None
+
+
+class _KnownTable(_DeviceTable):
+    xccs: Annotated[int, Field(ge=1, le=64)]
+
+
+class _DevicesFile(_Table):
+    """Models of GPUs by their PCI device id."""
+
+    device: dict[Annotated[str, Field(pattern=r"^0x[0-9a-f]{4}$")], _KnownTable]
+
+
+class _CostTable(_FigureTable):
+    """``[constant.NAME]``."""
+
+    what: Annotated[str, Field(min_length=10)]
+
+
+class _CostsFile(_Table):
+    """The constants of the cost model."""
+
+    constant: dict[str, _CostTable]
+
+
+_FILES: dict[Kind, type[_Table]] = {"costs.toml": _CostsFile, "devices.toml": _DevicesFile, "machines": _MachineFile}
+
+
+def check(table: dict[str, Any], kind: Kind, path: Path | str) -> None:
+    """Check what a file holds against its schema.
 
     Args:
-        model: what the table must be.
         table: as read from the file.
+        kind: what the file describes.
         path: the file, for messages.
 
     Raises:
         InputError: an unknown or missing key, a wrong type or a value outside its domain; the first one found.
     """
     try:
-        return model.model_validate(table)
+        _FILES[kind].model_validate(table)
     except ValidationError as error:
-        raise _explain(model, error, path) from error
+        raise _explain(_FILES[kind], error, path) from error
 
 
-def in_file(path: Path | str, error: SvmError) -> InputError:
-    """The same complaint, with the file it is about."""
-    return InputError(f"{path}: {error.given}", allowed=error.allowed, hint=error.hint)
-
-
-def _explain(model: type[FileTable], error: ValidationError, path: Path | str) -> InputError:
+def _explain(model: type[_Table], error: ValidationError, path: Path | str) -> InputError:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     cause = first.get("ctx", {}).get("error")
@@ -113,7 +151,7 @@ def _keys_at(model: Any, where: tuple[int | str, ...]) -> list[str]:
 
 
 def _inner(annotation: Any) -> Any:
-    """``FigureTable`` for ``FigureTable | None``; everything else as it is."""
+    """``_FigureTable`` for ``_FigureTable | None``; everything else as it is."""
     options = get_args(annotation)
     return options[0] if type(None) in options else annotation
 

@@ -11,13 +11,13 @@ import re
 from pathlib import Path
 
 from svmlab.errors import InputError
+from svmlab.hardware.description import in_file
 from svmlab.hardware.figures import Figure
 from svmlab.hardware.kfd_links import read_links
 from svmlab.hardware.kfd_nodes import CpuNode, GpuNode, read_nodes
 from svmlab.hardware.kfd_tree import read_tree
 from svmlab.hardware.machine import MAX_GPUS, Machine
 from svmlab.hardware.parts import Endpoint, Gpu, Link
-from svmlab.hardware.schema import in_file
 
 __all__ = ["RUNNING_MACHINE", "import_topology"]
 

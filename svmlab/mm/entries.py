@@ -7,6 +7,7 @@ whose frame lies in VRAM; a migration entry is one whose frame carries ``FrameFl
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,6 @@ NONE = 0
 WRITE = 1
 SWAP = 2
 ZERO_ENTRY = ZERO_PFN << 2
-_STEPS: Entries = np.arange(BLOCK_PAGES, dtype=np.uint32) << np.uint32(2)
 """From the entry of one frame to those of the following."""
 
 
@@ -52,10 +52,16 @@ class EntryKind(IntEnum):
     SWAP = 5
 
 
+@cache
+def _steps() -> Entries:
+    """The frame numbers of entries from 0 on, made when they are needed."""
+    return np.arange(BLOCK_PAGES, dtype=np.uint32) << np.uint32(2)
+
+
 def make(pfns: Frames, *, write: bool | npt.NDArray[np.bool_]) -> Entries:
     """Entries for frames."""
     if isinstance(pfns, range) and len(pfns) <= BLOCK_PAGES:
-        shifted: Entries = _STEPS[: len(pfns)] + np.uint32(pfns.start << 2)
+        shifted: Entries = _steps()[: len(pfns)] + np.uint32(pfns.start << 2)
     else:
         shifted = array_of(pfns).astype(np.uint32) << np.uint32(2)
     if write is not False:
@@ -96,7 +102,7 @@ def run_of(entries: Entries) -> range | None:
     first, length = int(entries[0]), len(entries)
     if first & SWAP or first == NONE or int(entries[-1]) - first != (length - 1) << 2:
         return None
-    if length > BLOCK_PAGES or (length > 1 and not (entries == _STEPS[:length] + np.uint32(first)).all()):
+    if length > BLOCK_PAGES or (length > 1 and not (entries == _steps()[:length] + np.uint32(first)).all()):
         return None
     return range(first >> 2, (first >> 2) + length)
 

@@ -12,11 +12,11 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
 from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
+from svmlab.hardware.toml_file import parse_toml, read_toml
 from svmlab.scenario.complaints import KeyedError, Place
 from svmlab.scenario.names import Names
 from svmlab.scenario.steps import ANY_STEP, STEPS, AnyStep
 from svmlab.scenario.tables import Context, Table
-from svmlab.scenario.toml_file import parse_toml, read_toml
 from svmlab.scenario.values import Count, Size, Text
 from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.behaviour_table import DEFAULT_PRESET

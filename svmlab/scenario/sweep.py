@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from svmlab.errors import InputError
+from svmlab.hardware.toml_file import read_toml
 from svmlab.scenario.format import Head, Scenario, parse
 from svmlab.scenario.tables import shortened
-from svmlab.scenario.toml_file import read_toml
 
 __all__ = ["MAX_COMBINATIONS", "Sweep", "load_sweep"]
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import svmlab
+from svmlab.hardware.toml_file import read_toml
 from svmlab.resources import data_path
 from svmlab.scenario.peers import left_out, peers
 from svmlab.scenario.runner import run
 from svmlab.scenario.sweep import load_sweep
-from svmlab.scenario.toml_file import read_toml
 
 FOLDER = data_path("scenarios")
 MARK = re.compile(r"(Asserted upstream|Follows from driver rules( \(R\d+(, R\d+)*\))?): ")

@@ -151,7 +151,7 @@ def test_what_is_wrong_with_a_file_is_one_line_with_file_and_key(old: str, new: 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"\xff", "byte 0 is not UTF-8"),
+        (b"\xff", "line 1: not UTF-8 text"),
         (b"a = " + b"[" * 5000, "nested too deeply"),
         (b"a = " + b"9" * 5000, "not TOML"),
         (b"#" * (5 << 20), "too large"),

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svmlab.errors import InputError
+from svmlab.hardware.toml_file import MAX_BYTES
 from svmlab.resources import data_path
 from svmlab.scenario.actions import ACTIONS
 from svmlab.scenario.format import Overrides, Scenario, load, loads, parse
 from svmlab.scenario.steps import STEPS
-from svmlab.scenario.toml_file import MAX_BYTES
 from svmlab.units import MIB
 
 HEAD = 'title = "t"\nmachine = "toy"\n'
@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path):
 
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path):
     (tmp_path / "huge.toml").write_bytes(b"#" * (MAX_BYTES + 1))
-    with pytest.raises(InputError, match="larger than a scenario can be; allowed: 4 MiB"):
+    with pytest.raises(InputError, match="is too large; allowed: up to 4 MiB"):
         load(tmp_path / "huge.toml")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from svmlab.errors import InputError
 
-__all__ = ["MAX_BYTES", "parse_toml", "read_toml"]
+__all__ = ["MAX_BYTES", "parse_toml", "read_bytes", "read_toml", "text_of"]
 
 MAX_BYTES = 4 << 20
 """Largest file that is read."""
@@ -25,7 +25,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read, is too large or is no TOML; with line and column.
     """
-    return parse_toml(_text(path), str(path))
+    return parse_toml(text_of(read_bytes(path), str(path)), str(path))
 
 
 def parse_toml(text: str, file: str) -> dict[str, Any]:
@@ -50,7 +50,12 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         raise InputError(_located(str(error), text, file)) from None
 
 
-def _text(path: Path) -> str:
+def read_bytes(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        InputError: it cannot be read, or is too large.
+    """
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
@@ -58,11 +63,24 @@ def _text(path: Path) -> str:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise InputError(f"{path}: cannot be read: {reason}") from None
     if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: is larger than a scenario can be", allowed=f"{MAX_BYTES >> 20} MiB")
+        raise InputError(f"{path}: is too large", allowed=f"up to {MAX_BYTES >> 20} MiB")
+    return content
+
+
+def text_of(content: bytes, file: str) -> str:
+    """The text of a file.
+
+    Args:
+        content: what it holds.
+        file: how to name it.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: line {content[: error.start].count(10) + 1}: not UTF-8 text") from None
+        raise InputError(f"{file}: line {content[: error.start].count(10) + 1}: not UTF-8 text") from None
 
 
 def _located(message: str, text: str, file: str) -> str:
