@@ -181,9 +181,6 @@ p.set_attr(a, prefetch="gpu0")
 p.run()
 sl.show(sl.timeline(p, since=before))
 
-# %%
-sl.show(sl.counters(p, since=before))
-
 # %% [markdown]
 # gpu0 touched every page, and the table says that they stayed in RAM: no fault comes, so nobody reads the preference. The prefetch moves the same bytes as before. But while the pages
 # move, running queues would use stale entries, so all GPUs of the process stop. The *restore worker* lets them run
@@ -220,9 +217,8 @@ for npages in (1, 16, 128, 256, 512, 1024, 2048, 4096):
 # %%
 print("pages  early, us  late, us: blocks of 1  of 16  of 512 pages")
 for npages in (16, 64, 256, 1024, 4096):
-    early = cost(npages, 1, prefetch=True)
     late = [cost(npages, 1, granularity=granularity) for granularity in (0, 4, 9)]
-    print(f"{npages:>5} {early:>10.1f} {late[0]:>21.1f} {late[1]:>6.1f} {late[2]:>7.1f}")
+    print(f"{npages:>5} {cost(npages, 1, prefetch=True):>10.1f} {late[0]:>21.1f} {late[1]:>6.1f} {late[2]:>7.1f}")
 
 # %% [markdown]
 # The cost of late stops growing at the size of a block; the cost of early grows with the buffer. Call the block B pages, the buffer N pages. The fixed part
