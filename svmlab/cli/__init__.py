@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "svmlab.cli.verify",
     "behaviours": "svmlab.cli.behaviours",
     "peers": "svmlab.cli.peers",
+    "lab": "svmlab.cli.lab",
     "course": "svmlab.course.command",
     "release": "svmlab.cli.release",
     "bench": "svmlab.bench.command",

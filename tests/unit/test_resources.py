@@ -95,3 +95,15 @@ for folder in (data_path(), notebooks_path()):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
     found = run([sys.executable, "-c", code], cwd=tmp_path, env=environment)
     assert set(found.splitlines()) == shipped_files()
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_hands_out_the_course_and_finds_everything(wheel: Path, tmp_path: Path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
+    lab = [sys.executable, "-c", "from svmlab.cli import main; main()", "lab", "--workdir", "work"]
+    told = run([*lab, "--check"], cwd=tmp_path, env=environment)
+    assert told.splitlines()[-1].startswith("everything is there")
+    run([*lab, "--reset", "00"], cwd=tmp_path, env=environment)
+    (first,) = (tmp_path / "work").glob("*.ipynb")
+    assert first.read_bytes() == (NOTEBOOKS / first.name).read_bytes()
