@@ -71,7 +71,7 @@ demo: setup
 	@$(BIN)/svmlab run data/scenarios/first-migration.toml --plot $(DEMO_PLOT)
 
 ## test: run all tests, then execute every notebook and compare each cell's output
-test: setup $(WITH_TEST)
+test: setup $(WITH_ALL)
 	$(PYTEST)
 	@test -n "$(NOTEBOOKS)" || { echo "make: no notebook found; run 'make notebooks'" >&2; exit 1; }
 	@# A learner's progress must not change what a cell prints: the notebooks get an empty state folder.

@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "machine": "svmlab.cli.machine",
     "run": "svmlab.cli.run",
+    "sweep": "svmlab.cli.sweep",
     "compare": "svmlab.cli.compare",
     "trace": "svmlab.cli.trace",
     "verify": "svmlab.cli.verify",

@@ -85,9 +85,12 @@ def load_sweep(path: str | PathLike[str], *, known: Collection[str] | None = Non
     raw = read_toml(path)
     tables = {key: value for key, value in raw.items() if key != "sweep"}
     try:
-        lists = dict(_flat(raw.get("sweep", {}), ""))
-        for key, values in lists.items():
+        lists: dict[str, list[Any]] = {}
+        for key, values in _flat(raw.get("sweep", {}), ""):
+            if key in lists:
+                raise InputError(f"key sweep.{key} stands there twice")
             _check(key, values, tables)
+            lists[key] = values
         found = Sweep(str(path), path.parent, tables, lists, known)
         if len(found) > MAX_COMBINATIONS:
             raise InputError(f"a sweep of {len(found)} combinations", allowed=f"up to {MAX_COMBINATIONS}")

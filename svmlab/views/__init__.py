@@ -4,6 +4,7 @@ Importing this loads numpy only; ``show`` and ``save`` load matplotlib when a fi
 """
 
 from svmlab.views.catalogue import VIEWS, view
+from svmlab.views.combinations import Combination, combinations
 from svmlab.views.compare import two_runs
 from svmlab.views.counters import counters
 from svmlab.views.decision import decision_path
@@ -29,6 +30,7 @@ __all__ = [
     "Axis",
     "Bar",
     "Cell",
+    "Combination",
     "Chart",
     "Diagram",
     "Lane",
@@ -40,6 +42,7 @@ __all__ = [
     "Table",
     "VramState",
     "alt_text",
+    "combinations",
     "counters",
     "decision_path",
     "describe",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from svmlab.units import format_size, format_time
+from svmlab.views.combinations import tell_combinations
 from svmlab.views.migrate_entries import tell_migrate_entries
 from svmlab.views.scene import Bar, Chart, Diagram, Panel, Scene, Table
 from svmlab.views.style import look
@@ -32,6 +33,7 @@ _TELLERS: dict[str, Callable[[Any, str], list[str]]] = {
     "migrate entries": tell_migrate_entries,
     "bytes moved": tell_bytes_moved,
     "sweep": tell_sweep,
+    "combinations": tell_combinations,
     "time waited": tell_time_waited,
     "counts": tell_counts,
     "steps": tell_steps,

@@ -17,6 +17,7 @@ __all__ = [
     "LOCATIONS",
     "PAPER",
     "WIRES",
+    "SWEPT",
     "Look",
     "channels",
     "contrast",
@@ -114,6 +115,14 @@ KINDS = {
 }
 """Looks of what happens on a timeline; those from access to difference are mostly marks, the last ones are VRAM's."""
 
+SWEPT = {
+    "held": Look("every expectation held", "#bdbdbd"),
+    "broken": Look("some did not hold", "#fee391", "x"),
+    "moved in": Look("to VRAM", "#0b3c7d", "/"),
+    "moved home": Look("home to RAM", "#ffd470", "o"),
+}
+"""Looks of what became of the combinations of a sweep."""
+
 WIRES = {
     "xgmi": Look("xGMI", "#542788"),
     "pcie": Look("PCIe", "#8c4a00", dashed=True),
@@ -129,7 +138,7 @@ _ROWS = {style: Look("", fill) for style, fill in _PAPERS.items()}
 
 def look(style: str) -> Look:
     """The look of a style, a location or a kind; plain paper for an unknown one."""
-    found = KINDS.get(style) or _ROWS.get(style) or LOCATIONS.get(style) or WIRES.get(style)
+    found = KINDS.get(style) or _ROWS.get(style) or LOCATIONS.get(style) or WIRES.get(style) or SWEPT.get(style)
     return found or (location_look(style) if _LOCATION.fullmatch(style) else _PLAIN)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from svmlab.views.draw_svg import svg
 from svmlab.views.scene import Axis, Bar, Chart, Lane, Scene
-from svmlab.views.style import GLYPHS, HATCHES, INK, KINDS, LOCATIONS, contrast, location_look, look
+from svmlab.views.style import GLYPHS, HATCHES, INK, KINDS, LOCATIONS, SWEPT, contrast, location_look, look
 
 # Machado, Oliveira, Fernandes 2009, severity 1: what people without one kind of cone see, in linear RGB.
 MACHADO = {
@@ -62,7 +62,7 @@ VRAM = {name: KINDS[name] for name in ("free", "empty", "reserved", "small")}
 VRAM |= {name: shown for name, shown in LOCATIONS.items() if name.startswith("gpu")}
 
 
-@pytest.mark.parametrize("looks", [LOCATIONS, BARS, VRAM], ids=["locations", "bars", "VRAM"])
+@pytest.mark.parametrize("looks", [LOCATIONS, BARS, VRAM, SWEPT], ids=["locations", "bars", "VRAM", "swept"])
 def test_any_two_looks_differ_in_hatch_or_clearly_in_every_eye_and_in_grey(looks):
     alike = [
         (a, b)
