@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from svmlab.hardware.frames import portions
+from svmlab.hardware.frames import portions, runs_of
 from svmlab.hardware.memory import ZERO_PFN, Memory, Pfns
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
@@ -15,6 +15,7 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import fault_in
 from svmlab.mm.span import Span
 from svmlab.mm.swap import SwapSpace
+from svmlab.mm.vma import File, Vma
 from svmlab.units import PAGE_SIZE
 
 __all__ = ["Bytes", "load", "peek", "read_frames", "store", "touch", "write_frames"]
@@ -74,12 +75,29 @@ def touch(mm: AddressSpace, span: Span, *, write: bool) -> Blocking[None]:
 
 
 def peek(mm: AddressSpace, span: Span) -> Bytes:
-    """The bytes a load would return, wherever the pages are, without any fault; unpopulated pages are zeros."""
+    """The bytes a load would return, wherever the pages are, without any fault; pages that nobody has are zeros."""
     out = _space_for(mm.memory, span)
     for page, entries in mm.table.stored(span.start, span.last):
         piece = _piece(span, page, page + len(entries) - 1)
         _read(mm, piece, out[piece.address - span.address :][: piece.nbytes])
+    for vma in mm.vmas_in(span.start, span.last):
+        if vma.file is not None:
+            _read_cached(mm, vma, vma.file, span=span, out=out)
     return out
+
+
+def _read_cached(mm: AddressSpace, vma: Vma, file: File, *, span: Span, out: Bytes) -> None:
+    """Bytes of pages that have no entry here, but a frame in the page cache of the VMA's file."""
+    start, last = max(vma.start, span.start), min(vma.last, span.last)
+    first = vma.part(start, last).file_page
+    frames = file.frames.get(first, first + last - start)
+    which = np.flatnonzero((frames != 0) & (mm.table.get(start, last) == pte.NONE))
+    for offset, npages in runs_of(which):
+        begin = int(which[offset])
+        piece = _piece(span, start + begin, start + begin + npages - 1)
+        read_frames(
+            mm.memory, frames[begin : begin + npages], piece, out[piece.address - span.address :][: piece.nbytes]
+        )
 
 
 def _space_for(memory: Memory, span: Span) -> Bytes:

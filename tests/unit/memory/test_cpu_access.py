@@ -265,6 +265,16 @@ def test_processes_share_a_file(lab: Lab):
     assert lab.load(mine) == [60, 61]
 
 
+def test_a_look_at_a_file_sees_what_its_page_cache_holds_and_takes_no_fault(lab: Lab):
+    file = lab.file()
+    writer, reader = lab.map(4, "file", file=file), lab.map(4, "file_private", file=file)
+    lab.store(writer, 7, first=1, count=2)
+    lab.store(reader, 90, first=2, count=1)
+    before = lab.world.now
+    seen = access.peek(lab.mm, reader.bytes(PAGE_SIZE - 1, 2 * PAGE_SIZE))
+    assert (seen[[0, 1, -2, -1]].tolist(), reader.entries(), lab.world.now) == ([0, 8, 92, 92], "..w.", before)
+
+
 def test_a_private_mapping_of_a_file_copies_what_it_writes(lab: Lab):
     file = lab.file()
     public, private = lab.map(3, "file", file=file), lab.map(3, "file_private", file=file)
