@@ -57,6 +57,7 @@ class SdmaRing:
 
     def __init__(self, machine: Machine, gpu: int, costs: Costs, log: Log) -> None:
         self.machine, self.gpu, self.costs, self.log = machine, gpu, costs, log
+        self.emit = log.emitter()
         self.free_at_ns = 0
         self._known: dict[tuple[int, bool], int] = {}
 
@@ -87,9 +88,7 @@ class SdmaRing:
         self.free_at_ns = begin + full * window_ns
         if rest:
             self.free_at_ns += self.window_ns(rest, to_vram=batch.to_vram)
-        copy = self.log.emit_for(
-            None,
-            "copy",
+        copy = self.emit.copy(
             batch.page,
             batch.page + batch.npages - 1,
             time_ns=begin,
@@ -113,9 +112,7 @@ class SdmaRing:
     def _windows(self, batch: Batch, begin_ns: int, window_ns: int, copy: int) -> None:
         """Write the windows of a batch into the log: one row, or all of them at once as arrays."""
         if batch.npages <= self.costs.copy_window_pages:
-            self.log.emit_for(
-                None,
-                "copy_window",
+            self.emit.copy_window(
                 batch.page,
                 batch.page + batch.npages - 1,
                 time_ns=begin_ns,

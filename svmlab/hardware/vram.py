@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from itertools import pairwise
-from operator import itemgetter
 
 from sortedcontainers import SortedDict, SortedList
 
@@ -30,6 +29,7 @@ class Vram:
     Attributes:
         npages: its size.
         used_pages: pages in nodes that were handed out.
+        free_pages: pages that are free, in however many pieces.
 
     Kernel: amdgpu_vram_mgr_new (amdgpu_vram_mgr.c)
 
@@ -40,7 +40,7 @@ class Vram:
 
     def __init__(self, npages: int) -> None:
         self.npages = npages
-        self.used_pages = 0
+        self.used_pages = self.free_pages = 0
         self._used: dict[int, int] = {}
         self._free_at: SortedDict[int, int] = SortedDict()
         self._by_size: SortedList[tuple[int, int]] = SortedList()
@@ -64,11 +64,6 @@ class Vram:
     def used_nodes(self) -> list[Node]:
         """The pieces handed out, in address order."""
         return sorted(self._used.items())
-
-    @property
-    def free_pages(self) -> int:
-        """How many pages are free, in however many pieces."""
-        return sum(map(itemgetter(0), self._by_size))
 
     def force_layout(self, free: Iterable[Node]) -> None:
         """Make these the only free pieces from now on (until pages are given back).
@@ -94,6 +89,7 @@ class Vram:
         for start, count in pieces:
             self._free_at[start] = count
             self._by_size.add((count, start))
+        self.free_pages = sum(count for _, count in pieces)
 
     def alloc(self, npages: int) -> list[Node]:
         """Take pages as a list of nodes, in the order the buffer uses them.
@@ -175,10 +171,12 @@ class Vram:
         for start, count in nodes:
             del self._free_at[start]
             self._used[start] = count
+            self.free_pages -= count
         return nodes
 
     def _cut(self, start: int, count: int, at: int, piece: int) -> None:
         self._drop(start, count)
+        self.free_pages -= piece
         for left, size in ((start, at - start), (at + piece, start + count - at - piece)):
             if size:
                 self._free_at[left] = size
@@ -186,6 +184,7 @@ class Vram:
 
     def _add(self, start: int, count: int) -> None:
         """Make a piece free and merge it with its free neighbours."""
+        self.free_pages += count
         index = self._free_at.bisect_left(start)
         if index < len(self._free_at):
             after, size = self._free_at.peekitem(index)

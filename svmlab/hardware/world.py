@@ -59,6 +59,7 @@ class World:
     Attributes:
         env: the SimPy environment.
         log: the one log of the machine.
+        emit: appends an event of the running task's process to it.
         running: the task that runs now.
 
     Args:
@@ -71,6 +72,7 @@ class World:
         self.running: Task | None = None
         # The log asks both for every event: calls that run no Python take a third of the time.
         self.log = Log(clock=partial(getattr, env, "_now"), active=partial(getattr, self, "running"))
+        self.emit = self.log.emitter()
 
     @property
     def now(self) -> int:
@@ -109,7 +111,3 @@ class World:
     def inside_a_task(self) -> bool:
         """Whether the caller runs inside the simulation."""
         return self.env.active_process is not None
-
-    def emit(self, name: str, start: int = -1, last: int = -1, **fields: Any) -> int:
-        """Append an event to the log; see ``Log.emit``."""
-        return self.log.emit(name, start, last, **fields)

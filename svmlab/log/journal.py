@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from struct import Struct
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import InputError
+from svmlab.log.emitter import HEAD, NUMBER, Emitter
 from svmlab.log.events import EVENTS, FIELD_SLOTS, KINDS, EventKind
 from svmlab.log.task import Because, Task
 
@@ -20,23 +20,19 @@ __all__ = ["HEAD", "WIDTH", "Event", "Log", "Task"]
 
 Column = npt.NDArray[np.int64]
 
-HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
-"""The columns of every event; behind them come the fields of its kind."""
 WIDTH = len(HEAD) + FIELD_SLOTS
-_NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
-_PACK = [Struct(f"{len(HEAD) + used}q{8 * (FIELD_SLOTS - used)}x").pack for used in range(FIELD_SLOTS + 1)]
-"""Packs a row by how many fields it has; unused slots are zeros."""
-_LAYOUT = {kind.name: (number, kind.fields, _PACK[len(kind.fields)]) for number, kind in enumerate(KINDS)}
+"""Columns of a row: those of every event, then the fields of its kind."""
 _FIELDS = {kind.name: frozenset(kind.fields) for kind in KINDS}
+_OF_EVERY_KIND = frozenset({"text", "time_ns", "cause"})
 _FLUSH_ROWS = 4096
 
 
 def _number(name: str) -> int:
-    if name not in _NUMBER:
-        near = get_close_matches(name, _NUMBER, n=3)
+    if name not in NUMBER:
+        near = get_close_matches(name, NUMBER, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "print(*p.log) shows which there are"
         raise InputError(f"no event is called {name!r}", hint=hint)
-    return _NUMBER[name]
+    return NUMBER[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +99,13 @@ class Log:
         self.tell: Callable[[Event], str] = tell or (lambda event: f"{event.name} {event.text}".strip())
         self.tasks: list[Task] = []
         self.strings: list[str] = [""]
-        self._string_ids: dict[str, int] = {"": 0}
+        self.string_ids: dict[str, int] = {"": 0}
         # Rows wait one behind the other as plain words: a table would cost more for each of them than all the rest.
-        self._pending: list[bytes] = []
-        self._count = 0
+        self.waiting: list[bytes] = []
         self._table = np.zeros((0, WIDTH), np.int64)
-        self._flushed = 0
+        self.written = 0
         self.root = self.new_task("machine", pid=0)
+        self._emitters: dict[int | None, Emitter] = {}
 
     def new_task(self, name: str, *, pid: int, cause: int = -1) -> Task:
         """Register somebody who will emit events."""
@@ -127,43 +123,14 @@ class Log:
         return Because(self.active() or self.root, event)
 
     def emit(self, name: str, start: int = -1, last: int = -1, *, pid: int | None = None, **rest: Any) -> int:
-        """Append one event; ``emit_for`` with the process it belongs to by name.
+        """Append one event; a mechanism that emits many has an ``Emitter``.
 
         Args:
             name: its kind, a name of the event table.
             start: first of the pages it is about; -1: it is about none.
             last: last of them, inclusive.
             pid: the process it belongs to; default: the running task's.
-            rest: as in ``emit_for``.
-
-        Returns:
-            The id of the event.
-        """
-        return self.emit_for(pid, name, start, last, **rest)
-
-    def emit_for(
-        self,
-        pid: int | None,
-        name: str,
-        start: int = -1,
-        last: int = -1,
-        *,
-        text: str = "",
-        time_ns: int | None = None,
-        cause: int | None = None,
-        **fields: int,
-    ) -> int:
-        """Append one event of a process.
-
-        Args:
-            pid: the process it belongs to; None: the running task's.
-            name: its kind, a name of the event table.
-            start: first of the pages it is about; -1: it is about none.
-            last: last of them, inclusive.
-            text: a name or reason.
-            time_ns: its time; default: now.
-            cause: the event that led to it; default: what the running task follows from.
-            fields: the kind's fields; a missing one is 0.
+            rest: as of an ``Emitter``'s methods.
 
         Returns:
             The id of the event.
@@ -172,22 +139,15 @@ class Log:
             KeyError: the table has no such kind.
             InputError: the kind has no such field.
         """
-        number, titles, pack = _LAYOUT[name]
-        task = self.active() or self.root
-        row = pack(
-            self.clock() if time_ns is None else time_ns,
-            number,
-            task.id,
-            task.cause if cause is None else cause,
-            task.pid if pid is None else pid,
-            start,
-            last,
-            (self._string_ids.get(text) or self.intern(text)) if text else 0,
-            *(fields.values() if tuple(fields) == titles else _in_order(name, fields)),
-        )
-        self._pending.append(row)
-        self._count += 1
-        return self._count - 1
+        _check_fields(name, rest.keys() - _OF_EVERY_KIND)
+        return self.emitter(pid)(name, start, last, **rest)
+
+    def emitter(self, pid: int | None = None) -> Emitter:
+        """What appends events of a process; None: of the running task's."""
+        found = self._emitters.get(pid)
+        if found is None:
+            found = self._emitters[pid] = Emitter(self, pid)
+        return found
 
     def extend(self, name: str, times_ns: Column, start: Column, last: Column, **fields: Column | int) -> None:
         """Append many events of one kind at once, one for each element of ``times_ns``.
@@ -203,10 +163,10 @@ class Log:
             KeyError: the table has no such kind.
             InputError: the kind has no such field.
         """
-        _check_fields(name, fields)
+        _check_fields(name, fields.keys())
         task = self.task
         rows = self._new_rows(len(times_ns))
-        head = (times_ns, _NUMBER[name], task.id, task.cause, task.pid, start, last, 0)
+        head = (times_ns, NUMBER[name], task.id, task.cause, task.pid, start, last, 0)
         for column, values in enumerate(head):
             rows[:, column] = np.asarray(values)
         for slot, title in enumerate(EVENTS[name].fields):
@@ -240,8 +200,8 @@ class Log:
 
     def kinds_since(self, event: int) -> set[str]:
         """Names of the kinds of event from number ``event`` on."""
-        if event >= self._flushed:
-            numbers = _table(self._pending[event - self._flushed :])[:, 1]
+        if event >= self.written:
+            numbers = _table(self.waiting[event - self.written :])[:, 1]
             return {KINDS[number].name for number in numbers.tolist()}
         return {KINDS[number].name for number in np.unique(self._rows()[event:, 1]).tolist()}
 
@@ -260,7 +220,7 @@ class Log:
         return [self[int(i)] for i in np.flatnonzero(hit) + since]
 
     def __len__(self) -> int:
-        return self._count
+        return self.written + len(self.waiting)
 
     def __iter__(self) -> Iterator[Event]:
         return (self[i] for i in range(len(self)))
@@ -284,36 +244,36 @@ class Log:
 
     def intern(self, text: str) -> int:
         """The number of a text in ``strings``, where it is put if it is new."""
-        number = self._string_ids.get(text)
+        number = self.string_ids.get(text)
         if number is None:
-            number = self._string_ids[text] = len(self.strings)
+            number = self.string_ids[text] = len(self.strings)
             self.strings.append(text)
         return number
 
     def _new_rows(self, count: int) -> Column:
         """Rows for events that are to be written now, behind all that was emitted before."""
         self._flush(room=count)
-        rows = self._table[self._flushed : self._flushed + count]
+        rows = self._table[self.written : self.written + count]
         rows[:] = 0
-        self._flushed += count
-        self._count = self._flushed
+        self.written += count
         return rows
 
     def _flush(self, room: int = 0) -> None:
         """Move what was emitted into the table, which doubles when it is full: rows are copied once on average."""
-        size = self._count
+        size = len(self)
         if size + room > len(self._table):
             larger = np.empty((max(size + room, 2 * len(self._table), _FLUSH_ROWS), WIDTH), np.int64)
-            larger[: self._flushed] = self._table[: self._flushed]
+            larger[: self.written] = self._table[: self.written]
             self._table = larger
-        if size > self._flushed:
-            self._table[self._flushed : size] = _table(self._pending)
-            self._pending, self._flushed = [], size
+        if size > self.written:
+            self._table[self.written : size] = _table(self.waiting)
+            self.written = size
+            self.waiting.clear()
 
     def _rows(self) -> Column:
         """All events, shape ``(events, columns)``, to be read only; what was handed out before stays as it is."""
         self._flush()
-        rows = self._table[: self._flushed]
+        rows = self._table[: self.written]
         rows.flags.writeable = False
         return rows
 
@@ -325,13 +285,7 @@ def _table(rows: list[bytes]) -> Column:
     return np.frombuffer(b"".join(rows), np.int64).reshape(-1, WIDTH)
 
 
-def _in_order(name: str, fields: dict[str, int]) -> Iterable[int]:
-    """The fields of an event as its kind lists them, which most callers do themselves; a missing one is 0."""
-    _check_fields(name, fields)
-    return [fields.get(title, 0) for title in EVENTS[name].fields]
-
-
-def _check_fields(name: str, fields: dict[str, Any]) -> None:
+def _check_fields(name: str, fields: Set[str]) -> None:
     if not _FIELDS[name].issuperset(fields):
-        unknown = ", ".join(sorted(fields.keys() - _FIELDS[name]))
+        unknown = ", ".join(sorted(fields - _FIELDS[name]))
         raise InputError(f"an event {name} has no {unknown}", allowed=", ".join(EVENTS[name].fields) or "no fields")

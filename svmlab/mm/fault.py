@@ -112,7 +112,7 @@ def _populate(mm: AddressSpace, vma: Vma, page: int, last: int, *, write: bool) 
     else:
         fresh = np.full(npages, pte.ZERO_ENTRY, np.uint32)
     mm.table.set(page, fresh)
-    mm.world.emit("populate", page, page + npages - 1, npages=npages, zero=int(fresh[0] == pte.ZERO_ENTRY))
+    mm.world.emit.populate(page, page + npages - 1, npages=npages, zero=int(fresh[0] == pte.ZERO_ENTRY))
     yield mm.world.delay(npages * mm.costs.cpu_fault_page_ns)
 
 
@@ -145,7 +145,7 @@ def _swap_in(mm: AddressSpace, page: int, last: int) -> Blocking[None]:
             mm.memory.write(frames[some], mm.swap.read(slots[some]))
     mm.swap.put(slots)
     mm.table.set(page, pte.make(frames, write=False))
-    mm.world.emit("populate", page, page + npages - 1, npages=npages)
+    mm.world.emit.populate(page, page + npages - 1, npages=npages)
     yield mm.world.delay(npages * mm.costs.swap_page_ns)
 
 
@@ -206,5 +206,5 @@ def _copy_on_write(mm: AddressSpace, page: int, last: int, alike: Callable[[pte.
     if not from_zero:
         mm.memory.copy(old, fresh)
         mm.memory.put(old)
-    mm.world.emit("populate", page, page + npages - 1, npages=npages)
+    mm.world.emit.populate(page, page + npages - 1, npages=npages)
     yield mm.world.delay(npages * mm.costs.cpu_fault_page_ns)

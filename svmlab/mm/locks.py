@@ -78,7 +78,12 @@ class _Lock:
         task.held.append(self)
         return Held(self, task)
 
-    def _acquire(self, write: bool) -> Blocking[Held]:
+    def _acquire(self, write: bool = True) -> Blocking[Held]:
+        """Wait for the lock and hold it, alone unless ``write`` is false.
+
+        Raises:
+            LockOrderError: the task holds a lock that the kernel takes after this one.
+        """
         task, frame = self.world.running or self.world.log.root, sys._getframe(1)
         where = frame.f_globals["__name__"], frame.f_code
         for held in task.held:
@@ -88,12 +93,12 @@ class _Lock:
             self.holders[task], self.writing = where, write
             task.held.append(self)
             return Held(self, task)
-        wait = self.world.emit("lock_wait", text=self.name)
+        wait = self.world.emit.lock_wait(text=self.name)
         begun = self.world.now
         granted = self.world.event()
         self.queue.append(_Waiter(task, write, where, granted))
         yield granted
-        self.world.emit("lock_acquired", text=self.name, waited_ns=self.world.now - begun, cause=wait)
+        self.world.emit.lock_acquired(text=self.name, waited_ns=self.world.now - begun, cause=wait)
         return Held(self, task)
 
     def _try(self, write: bool) -> Held | None:
@@ -161,13 +166,8 @@ class Mutex(_Lock):
 
     __slots__ = ()
 
-    def held(self) -> Blocking[Held]:
-        """Wait for the mutex and hold it.
-
-        Raises:
-            LockOrderError: the task holds a lock that the kernel takes after this one.
-        """
-        return self._acquire(write=True)
+    held = _Lock._acquire
+    """Wait for the mutex and hold it."""
 
     def try_held(self) -> Held | None:
         """Hold the mutex if it is free now."""
@@ -183,9 +183,8 @@ class RwLock(_Lock):
         """Wait for the lock and hold it together with other readers."""
         return self._acquire(write=False)
 
-    def write(self) -> Blocking[Held]:
-        """Wait for the lock and hold it alone."""
-        return self._acquire(write=True)
+    write = _Lock._acquire
+    """Wait for the lock and hold it alone."""
 
     def try_read(self) -> Held | None:
         """Hold the lock for reading if that needs no waiting."""

@@ -77,7 +77,7 @@ def _populate(mm: AddressSpace, span: Span, *, write: bool) -> Blocking[None]:
         yield from touch(mm, span, write=write)
     except BusError as error:
         # mm_populate does what it can: whoever touches the rest learns that there is no memory for it
-        mm.world.emit("driver_fallback", span.start, span.last, text=f"not all of it is populated: {error.given}")
+        mm.world.emit.driver_fallback(span.start, span.last, text=f"not all of it is populated: {error.given}")
 
 
 def munmap(mm: AddressSpace, span: Span) -> Blocking[None]:

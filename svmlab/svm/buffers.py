@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import numpy as np
+import numpy.typing as npt
 
 from svmlab.errors import DriverError
 from svmlab.hardware.frames import Frames, where
@@ -15,7 +16,7 @@ from svmlab.svm.driver import Driver, System
 from svmlab.svm.ranges import Range, VramBuffer
 from svmlab.uapi import SYSMEM
 
-__all__ = ["attach", "count_vram_pages", "detach", "drop_reference", "release", "replace", "share"]
+__all__ = ["any_in_vram", "attach", "count_vram_pages", "detach", "drop_reference", "release", "replace", "share"]
 
 
 def attach(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
@@ -56,13 +57,13 @@ def replace(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
 
 def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
     if hit := driver.faults.first("vram_alloc", gpu=gpu):
-        driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, error=hit.errno)
+        driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, error=hit.errno)
         raise DriverError(hit.errno, f"VRAM of gpu{gpu} was told to run out")
     try:
         yield from driver.behaviour.vram_pressure(driver, range_, gpu)
         nodes = driver.vrams[gpu].alloc(range_.npages)
     except DriverError as error:
-        driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, error=error.errno)
+        driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, error=error.errno)
         raise
     system = driver.system
     buffer = VramBuffer(system.next_buffer, gpu, driver.pid, nodes, range_.npages, ranges=[range_])
@@ -70,7 +71,7 @@ def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]
     system.next_buffer += 1
     system.buffers[buffer.number] = buffer
     range_.buffer, range_.has_vram, range_.offset = buffer, True, 0
-    driver.emit("vram_alloc", range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes), error=0)
+    driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes), error=0)
     yield driver.world.delay(driver.costs.vram_alloc_ns + len(nodes) * driver.costs.vram_alloc_node_ns)
     return buffer
 
@@ -142,7 +143,7 @@ def _put(system: System, buffer: VramBuffer, count: int) -> None:
         range_.buffer, range_.has_vram = None, False
     buffer.ranges.clear()
     system.vrams[buffer.gpu].free(buffer.nodes)
-    system.world.emit("vram_free", gpu=buffer.gpu, npages=buffer.npages)
+    system.world.emit.vram_free(gpu=buffer.gpu, npages=buffer.npages)
 
 
 @option("buffer_life", "ranges")
@@ -198,6 +199,21 @@ def count_vram_pages(driver: Driver, start: int, last: int, location: int | None
         int(np.count_nonzero(driver.memory.in_vram_of(pte.pfn_of(entries), gpus) & ((entries & pte.SWAP) == 0)))
         for _, entries in driver.mm.table.stored(start, last)
     )
+
+
+def any_in_vram(driver: Driver, start: int, last: int, location: int) -> bool:
+    """Whether the CPU page table shows some page of a span in the VRAM of a GPU; it looks no further than the first."""
+    gpu = driver.gpu_index(location)
+    gpus = range(len(driver.vrams)) if gpu is None else (gpu,)
+
+    def elsewhere(entries: pte.Entries) -> npt.NDArray[np.bool_]:
+        there: npt.NDArray[np.bool_] = driver.memory.in_vram_of(pte.pfn_of(entries), gpus)
+        there &= (entries & pte.SWAP) == 0
+        return ~there
+
+    table = driver.mm.table
+    stored = table.stored(start, last)
+    return any(table.leading(page, page + len(view) - 1, elsewhere) < len(view) for page, view in stored)
 
 
 def forget_location(range_: Range) -> None:

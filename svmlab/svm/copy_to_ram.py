@@ -114,7 +114,7 @@ def _give_back(copying: Copying) -> Blocking[None]:
     pages = np.concatenate(copying.fresh)
     if len(pages):
         copying.driver.memory.put(pages)
-        copying.driver.emit("put_ram_pages", copying.args.start, copying.args.last, npages=len(pages))
+        copying.driver.emit.put_ram_pages(copying.args.start, copying.args.last, npages=len(pages))
     yield from ()
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import Pfns, part, where
-from svmlab.hardware.memory import FrameFlag
+from svmlab.hardware.frames import Frames, part, where
+from svmlab.hardware.memory import FrameFlag, Memory, Pfns
 from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_block import Block
 from svmlab.mm.migrate_vma import MigrateVma
@@ -23,7 +23,6 @@ from svmlab.svm.steps import step
 __all__ = ["copy_to_vram"]
 
 Mask = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.uint8]
 _LOCKED = np.uint8(FrameFlag.LOCKED)
 
 
@@ -43,9 +42,8 @@ def copy_to_vram(copying: Copying) -> Blocking[None]:
     """
     driver, args = copying.driver, copying.args
     step(driver, 2, args)
-    buffer = yield from _place_in_vram(copying)
-    offset = driver.behaviour.piece_place(copying.range, args)
-    driver.behaviour.vram_page_zero(buffer.pieces(offset, 1)[0].vram_page)
+    buffer, offset = yield from _place_in_vram(copying)
+    driver.behaviour.vram_page_zero(buffer.page(offset))
     step(driver, 3, args)
     copied, placed = 0, None
     error: DriverError | None = None
@@ -100,16 +98,20 @@ def _copied(copying: Copying, block: Block) -> Index:
     return np.flatnonzero(copying.driver.behaviour.holes(block.collected(), block.sources()))
 
 
-def _place_in_vram(copying: Copying) -> Blocking[VramBuffer]:
-    """The VRAM buffer of the range; a new one where somebody else still has pages in the places of this piece."""
+def _place_in_vram(copying: Copying) -> Blocking[tuple[VramBuffer, int]]:
+    """The VRAM buffer of the range, and the place of this piece in it.
+
+    It is a new one where somebody else still has pages in the places of this piece.
+    """
     driver, range_, args = copying.driver, copying.range, copying.args
     buffer = yield from buffers.attach(driver, range_, copying.gpu)
     offset = driver.behaviour.piece_place(range_, args)
     for block in args.blocks:
         target = part(buffer.frames(copying.vram_base, offset + block.at, block.npages), _chosen(block))
-        if not driver.behaviour.buffer_reuse(driver.memory.references[where(target)]):
-            return (yield from buffers.replace(driver, range_, copying.gpu))
-    return buffer
+        if not driver.behaviour.buffer_reuse(driver.memory, target):
+            buffer = yield from buffers.replace(driver, range_, copying.gpu)
+            return buffer, driver.behaviour.piece_place(range_, args)
+    return buffer, offset
 
 
 def _chosen(block: Block) -> Index | slice:
@@ -118,13 +120,13 @@ def _chosen(block: Block) -> Index | slice:
 
 
 @option("buffer_reuse", "always")
-def _whoever_is_there(references: Counts) -> bool:
+def _whoever_is_there(memory: Memory, frames: Frames) -> bool:
     return True
 
 
 @option("buffer_reuse", "if-free")
-def _only_where_nobody_is(references: Counts) -> bool:
-    return not np.count_nonzero(references)
+def _only_where_nobody_is(memory: Memory, frames: Frames) -> bool:
+    return not memory.references[where(frames)].any()
 
 
 def _place(copying: Copying, buffer: VramBuffer, block: Block, offset: int, only: Index | None) -> None:

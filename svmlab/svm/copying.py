@@ -60,8 +60,7 @@ class Copying:
         """
         batch = Batch(self.args.start + run.at, run.vram_page, run.npages, self.args.from_ram)
         if hit := self.driver.faults.first("copy", gpu=self.gpu):
-            self.driver.emit(
-                "copy_failed",
+            self.driver.emit.copy_failed(
                 batch.page,
                 batch.page + batch.npages - 1,
                 gpu=self.gpu,
@@ -108,7 +107,7 @@ def map_for_dma(copying: Copying, npages: int) -> None:
         DriverError: a page was told to fail.
     """
     if hit := copying.driver.faults.first("dma_map", npages, gpu=copying.gpu):
-        copying.driver.emit("dma_map", copying.args.start, copying.args.last, npages=hit.index, error=hit.errno)
+        copying.driver.emit.dma_map(copying.args.start, copying.args.last, npages=hit.index, error=hit.errno)
         raise DriverError(hit.errno, "mapping a page for DMA was told to fail")
 
 
@@ -124,7 +123,7 @@ def wait_for_copies(copying: Copying) -> Blocking[DriverError | None]:
     hit = driver.faults.first("fence", gpu=copying.gpu) if fence is not None else None
     if fence is not None:
         yield driver.world.delay(max(0, fence.ready_ns - driver.now) + driver.costs.fence_wait_ns)
-    driver.emit("fence_wait", copying.args.start, copying.args.last, error=hit.errno if hit else 0)
+    driver.emit.fence_wait(copying.args.start, copying.args.last, error=hit.errno if hit else 0)
     if hit:
         return DriverError(hit.errno, f"the copies of gpu{copying.gpu} did not finish")
     for source, target in copying.in_flight:

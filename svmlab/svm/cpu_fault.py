@@ -71,7 +71,7 @@ def serve_cpu_fault(driver: Driver, mm: AddressSpace, page: int) -> Blocking[Non
     task = driver.log.task
     if task.id in driver.walking:
         raise BusError(f"page {page:#x} is in VRAM, where the driver expects RAM")
-    fault = driver.emit("cpu_fault", page, page, gpu=_gpu_of(driver, mm, page))
+    fault = driver.emit.cpu_fault(page, page, gpu=_gpu_of(driver, mm, page))
     with driver.log.because(fault):
         yield driver.world.delay(driver.costs.cpu_device_fault_ns)
         if any(lock.kind is LockClass.SVMS for lock in task.held):

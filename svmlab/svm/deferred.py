@@ -160,7 +160,7 @@ def _apply(driver: Driver, range_: Range) -> None:
     Kernel: svm_range_handle_list_op (kfd_svm.c)
     """
     op, range_.op = range_.op, DeferredOp.NULL
-    driver.emit("deferred_work", range_.start, range_.last, op=op.value)
+    driver.emit.deferred_work(range_.start, range_.last, op=op.value)
     if op is DeferredOp.UNMAP_RANGE:
         remove_range(driver, range_)
     elif op is DeferredOp.UPDATE_RANGE_NOTIFIER:
@@ -170,7 +170,7 @@ def _apply(driver: Driver, range_: Range) -> None:
     elif op is DeferredOp.ADD_RANGE:
         driver.svms.insert(range_)
         register(driver, range_)
-        driver.emit("range_add", range_.start, range_.last)
+        driver.emit.range_add(range_.start, range_.last)
 
 
 def remove_range(driver: Driver, range_: Range) -> None:
@@ -182,7 +182,7 @@ def remove_range(driver: Driver, range_: Range) -> None:
     unregister(driver, range_)
     release_memory(driver, range_.npages)
     buffers.release(driver, range_)
-    driver.emit("range_remove", range_.start, range_.last)
+    driver.emit.range_remove(range_.start, range_.last)
 
 
 def flush_and_lock(driver: Driver) -> Blocking[Held]:

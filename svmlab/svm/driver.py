@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -117,7 +117,7 @@ class Driver:
         queue_state: where the restore stands; only ``eviction`` changes it, by the table of ``queue_state``.
         invalidate: what the notifiers of the ranges call; set when the process opens the driver.
         walking: tasks inside an HMM walk that accepts no page in VRAM (faulting_task), by id.
-        emit: ``Log.emit`` for an event of this process.
+        emit: appends an event of this process to the log.
     """
 
     def __init__(self, system: System, mm: AddressSpace, *, xnack: bool) -> None:
@@ -126,7 +126,7 @@ class Driver:
         self.memory, self.costs, self.faults = system.memory, system.costs, system.faults
         self.behaviour, self.vrams, self.engines = system.behaviour, system.vrams, system.engines
         self.pid, self.name = mm.pid, mm.name
-        self.emit: Callable[..., int] = partial(self.log.emit_for, mm.pid)
+        self.emit = self.log.emitter(mm.pid)
         self._situations: dict[tuple[int, ...], Situation] = {}  # few differ, however many ranges there are
         self.svms = RangeList(system.world, mm.name)
         self.devices = [ProcessDevice(system.world, gpu.index) for gpu in self.machine.gpus]

@@ -46,7 +46,7 @@ def invalidate(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[
     """
     if event is NotifierEvent.RELEASE:
         return
-    notice = driver.emit("notifier", *span, event=event)
+    notice = driver.emit.notifier(*span, event=event)
     with driver.log.because(notice):
         yield driver.world.delay(driver.costs.notifier_ns)
         with (yield from range_.lock(driver.world).held()):
@@ -73,7 +73,7 @@ def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, 
 def _unmap_only(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
     trigger = UnmapTrigger.MMU_NOTIFY_MIGRATE if event is NotifierEvent.MIGRATE else UnmapTrigger.MMU_NOTIFY
     for part in (*range_.children, range_):
-        if part.overlaps(*span):
+        if part.mapped and part.overlaps(*span):
             common = Target(max(span[0], part.start), min(span[1], part.last), driver.gpus)
             yield from unmap_from_gpus(driver, part, common, trigger)
 
@@ -93,7 +93,7 @@ def _stop_queues(driver: Driver, range_: Range, event: NotifierEvent, span: tupl
     driver.behaviour.invalid_count(range_, span)
     driver.svms.evicted_ranges += 1
     count = driver.svms.evicted_ranges
-    evicted = driver.emit("evict", range_.start, range_.last, invalid=range_.invalid, evicted_ranges=count)
+    evicted = driver.emit.evict(range_.start, range_.last, invalid=range_.invalid, evicted_ranges=count)
     with driver.log.because(evicted):
         yield from _advance(driver, Input.INVALIDATION)
 
@@ -152,7 +152,7 @@ def _resume_for_svm(driver: Driver) -> Blocking[None]:
 
 def _tell_rescheduled(driver: Driver) -> None:
     for device in driver.devices:
-        driver.emit("queue_restore_rescheduled", gpu=device.gpu)
+        driver.emit.queue_restore_rescheduled(gpu=device.gpu)
 
 
 def _schedule_restore(driver: Driver) -> None:
@@ -160,7 +160,7 @@ def _schedule_restore(driver: Driver) -> None:
     if driver.restore_queued or driver.exited:
         return
     driver.restore_queued = True
-    scheduled = driver.emit("restore_scheduled", delay_ns=driver.costs.restore_delay_ns)
+    scheduled = driver.emit.restore_scheduled(delay_ns=driver.costs.restore_delay_ns)
     driver.restore_worker = driver.world.spawn(
         "restore worker", _restore_later(driver), pid=driver.pid, cause=scheduled
     )
@@ -202,7 +202,7 @@ def restore_work(driver: Driver) -> Blocking[None]:
         return
     driver.restore_running = finished = driver.world.event()
     before = driver.svms.evicted_ranges
-    start = driver.emit("restore_start", evicted_ranges=before)
+    start = driver.emit.restore_start(evicted_ranges=before)
     try:
         with driver.log.because(start), (yield from driver.process_info_lock.held()):  # noqa: SIM117  # the locks' order
             with (yield from deferred.flush_and_lock(driver)), (yield from driver.svms.lock.held()):
@@ -211,7 +211,7 @@ def restore_work(driver: Driver) -> Blocking[None]:
     finally:
         driver.restore_running = None
         finished.succeed()
-    ended = driver.emit("restore_end", done=int(outcome.done), error=outcome.error, cause=start)
+    ended = driver.emit.restore_end(done=int(outcome.done), error=outcome.error, cause=start)
     with driver.log.because(start):
         _tell_if_stuck(driver, outcome, ended)
         if not outcome.done:
@@ -275,7 +275,7 @@ def _restore_all(driver: Driver, expected: int) -> Blocking[Outcome]:
 
 def _restore_range(driver: Driver, range_: Range) -> Blocking[DriverError | None]:
     """Validate and map one range; returns the error, None if it went well."""
-    restored = driver.emit("restore_range", range_.start, range_.last, invalid=range_.invalid)
+    restored = driver.emit.restore_range(range_.start, range_.last, invalid=range_.invalid)
     with driver.log.because(restored), (yield from range_.migrate_mutex(driver.world).held()):
         driver.say("step", STEPS[5], range_.start, range_.last, number=6)
         try:

@@ -122,7 +122,7 @@ def _new_range(driver: Driver, page: int) -> Range:
         fresh.preferred_loc = SYSMEM
     driver.svms.insert(fresh)
     register(driver, fresh)
-    driver.emit("range_add", start, last)
+    driver.emit.range_add(start, last)
     return fresh
 
 
@@ -150,11 +150,11 @@ def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFau
     best = restore_location(driver.situation(range_), gpu)
     if best.location is None:
         raise DriverError(errno.EACCES, best.because)
-    start = driver.emit("page_fault_start", page, page, gpu=gpu, write=int(fault.write), time_ns=fault.entered_ns)
+    start = driver.emit.page_fault_start(page, page, gpu=gpu, write=int(fault.write), time_ns=fault.entered_ns)
     moved, failed = False, 0
     try:
         with driver.log.because(start):
-            driver.emit("decision", range_.start, range_.last, text=best.because, location=best.location)
+            driver.emit.decision(range_.start, range_.last, text=best.because, location=best.location)
             first, last = block_of(range_, page)
             moved = yield from _move(driver, range_, Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last))
             yield from validate_and_map(driver, range_, Target(first, last, 1 << gpu))
@@ -162,7 +162,7 @@ def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFau
         failed = error.errno
         raise
     finally:
-        driver.emit("page_fault_end", page, page, gpu=gpu, migrated=int(moved), error=failed, cause=start)
+        driver.emit.page_fault_end(page, page, gpu=gpu, migrated=int(moved), error=failed, cause=start)
 
 
 def _check_access(vma: Vma, fault: RawFault) -> None:

@@ -112,7 +112,7 @@ def _run(
     4. touch those of them that lie in one memory, until all are done, the queues stop, or the page table changes
     """
     queue = device.queues[-1] if device.queues else 0
-    start = driver.emit("gpu_work_start", span.start, span.last, gpu=device.gpu, queue=queue, write=int(write))
+    start = driver.emit.gpu_work_start(span.start, span.last, gpu=device.gpu, queue=queue, write=int(write))
     page = int(span.start)
     with driver.log.because(start):
         while page <= span.last:
@@ -123,7 +123,7 @@ def _run(
                 continue
             ready, page_ns = _steady(driver, device, page, ready, write=write)
             page += yield from device.touch(Touching(page, ready, page_ns, driver.now, move))
-    driver.emit("gpu_work_end", span.start, span.last, gpu=device.gpu, queue=queue, cause=start)
+    driver.emit.gpu_work_end(span.start, span.last, gpu=device.gpu, queue=queue, cause=start)
 
 
 def _steady(driver: Driver, device: ProcessDevice, page: int, ready: int, *, write: bool) -> tuple[int, int]:
@@ -177,7 +177,7 @@ def memory_exception(driver: Driver, device: ProcessDevice, page: int, *, write:
     Raises:
         MemoryExceptionError: always.
     """
-    driver.emit("memory_exception", page, page, gpu=device.gpu, write=int(write))
+    driver.emit.memory_exception(page, page, gpu=device.gpu, write=int(write))
     for each in driver.devices:
         each.kill()
     verb = "write to" if write else "read"

@@ -158,7 +158,8 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tu
         page = start
         while (page := _first_shared(driver, vma, page, last)) <= last:
             yield from _fault_in(driver.mm, page)
-        yield from driver.mm.notifiers.settled(driver.world, start, last)
+        if driver.mm.notifiers.busy(start, last):
+            yield from driver.mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
         seen = yield from walk(driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults)
         # a relative's migration that the walk waited for may have put shared pages into VRAM
@@ -240,8 +241,7 @@ def _write_entries(
             owners = memory.gpu_of(array_of(frames))
             device.map(page, frames, entry_flags(machine, gpu, owners=owners, writable=writable, flags=range_.flags))
             vram_pages += int(np.count_nonzero(owners >= 0))
-    driver.emit(
-        "map_to_gpu",
+    driver.emit.map_to_gpu(
         piece.start,
         piece.last,
         gpu=gpu,
@@ -259,7 +259,7 @@ def unmap_from_gpus(driver: Driver, range_: Range, part: Target, trigger: UnmapT
     """
     for gpu in gpus_of(range_.mapped & part.gpus):
         driver.devices[gpu].unmap(part.start, part.last)
-        driver.emit("unmap_from_gpu", part.start, part.last, gpu=gpu, trigger=trigger)
+        driver.emit.unmap_from_gpu(part.start, part.last, gpu=gpu, trigger=trigger)
         if part.start <= range_.start and part.last >= range_.last:
             range_.mapped &= ~(1 << gpu)
         yield driver.world.delay(driver.costs.unmap_ns + driver.costs.tlb_flush_heavy_ns)

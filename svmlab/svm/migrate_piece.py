@@ -125,8 +125,8 @@ def _migrate(copying: Copying, piece: Piece, journey: Journey, steps: _Steps) ->
     driver, args, range_ = copying.driver, copying.args, copying.range
     source = range_.actual_loc if journey.target == SYSMEM else SYSMEM
     trip = {"source": source, "target": journey.target, "trigger": journey.trigger}
-    start = driver.emit(
-        "migrate_start", args.start, args.last, **trip, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc
+    start = driver.emit.migrate_start(
+        args.start, args.last, **trip, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc
     )
     piece.moved, counted, failed = 0, 0, 0
     try:
@@ -142,7 +142,7 @@ def _migrate(copying: Copying, piece: Piece, journey: Journey, steps: _Steps) ->
         failed = error.errno
         raise
     finally:
-        driver.emit("migrate_end", args.start, args.last, **trip, npages=counted, error=failed, cause=start)
+        driver.emit.migrate_end(args.start, args.last, **trip, npages=counted, error=failed, cause=start)
 
 
 def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
@@ -156,14 +156,14 @@ def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
         yield from undo_copy(copying)
         error = driver.behaviour.after_copy(failure)
     step(driver, 4, args)
-    driver.emit("migrate_pages", args.start, args.last, npages=args.aimed_pages)
+    driver.emit.migrate_pages(args.start, args.last, npages=args.aimed_pages)
     yield from migrate_vma.pages(args)
     late = yield from wait_for_copies(copying)
     error = error or driver.behaviour.fence_error(args, late)
     step(driver, 5, args)
     piece.moved = args.moved_pages
     migrate_vma.finalize(args)
-    driver.emit("migrate_finalize", args.start, args.last, npages=piece.moved)
+    driver.emit.migrate_finalize(args.start, args.last, npages=piece.moved)
     yield driver.world.delay(args.npages * driver.costs.migrate_finalize_page_ns)
     copying.range.page_array = None
     _dma_unmap(driver, args)
@@ -171,36 +171,37 @@ def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
         raise error
 
 
-def _setup(driver: Driver, args: MigrateVma, attempt: int) -> Blocking[None]:
-    """One call of migrate_vma_setup, with its result in the log."""
+def _setup(driver: Driver, args: MigrateVma, attempt: int) -> Blocking[int]:
+    """One call of migrate_vma_setup, with its result in the log; returns how many pages were collected."""
     try:
         yield from migrate_vma.setup(args, driver.faults)
     except DriverError as error:
-        driver.emit("migrate_setup", args.start, args.last, attempt=attempt, npages=args.npages, error=error.errno)
+        driver.emit.migrate_setup(args.start, args.last, attempt=attempt, npages=args.npages, error=error.errno)
         raise
     cpages = args.cpages
-    driver.emit("migrate_setup", args.start, args.last, attempt=attempt, npages=args.npages, cpages=cpages, error=0)
+    driver.emit.migrate_setup(args.start, args.last, attempt=attempt, npages=args.npages, cpages=cpages, error=0)
+    return cpages
 
 
 def _dma_unmap(driver: Driver, args: MigrateVma) -> None:
     """As many addresses as the piece has pages, however few were mapped (X19)."""
-    driver.emit("dma_unmap", args.start, args.last, npages=args.npages)
+    driver.emit.dma_unmap(args.start, args.last, npages=args.npages)
 
 
 def _undo(driver: Driver, args: MigrateVma) -> None:
     """Finalize without destinations puts every page back."""
     migrate_vma.finalize(args)
-    driver.emit("migrate_finalize", args.start, args.last)
+    driver.emit.migrate_finalize(args.start, args.last)
 
 
 @option("collect_policy", "four-attempts")
 def _four_attempts(driver: Driver, args: MigrateVma) -> Blocking[None]:
     """All pages or none; nothing is done between the attempts, so only a lock held for a moment is cured."""
     for attempt in range(1, ATTEMPTS + 1):
-        yield from _setup(driver, args, attempt)
-        if args.cpages == args.npages:
+        cpages = yield from _setup(driver, args, attempt)
+        if cpages == args.npages:
             return
-        missed = args.npages - args.cpages
+        missed = args.npages - cpages
         _undo(driver, args)
     raise DriverError(
         errno.ENOMEM,

@@ -121,7 +121,7 @@ def vram_to_ram(driver: Driver, range_: Range, journey: Journey) -> Blocking[Non
     start, last = journey.part_of(range_)
     for piece in driver.behaviour.hole_on_the_way_home(journey.mm or driver.mm, start, last):
         yield from piece_to_ram(driver, range_, piece, journey)
-    driver.behaviour.location_home(driver, range_)
+    driver.behaviour.location_home(driver, range_, last)
 
 
 def _device(driver: Driver, location: int) -> int:
@@ -202,7 +202,7 @@ def _bring_home(driver: Driver, range_: Range, pieces: list[Piece], journey: Jou
             range_.last,
             error=error.errno,
         )
-    driver.behaviour.location_home(driver, range_)
+    driver.behaviour.location_home(driver, range_, range_.last)
 
 
 @option("record_location", "claimed")
@@ -222,22 +222,28 @@ def _count_moved(driver: Driver, range_: Range, moved: int, target: int) -> None
 
 
 @option("location_home", "at-once")
-def _home_at_once(driver: Driver, range_: Range) -> None:
+def _home_at_once(driver: Driver, range_: Range, last: int) -> None:
     buffers.drop_reference(driver.system, range_)
     buffers.forget_location(range_)
 
 
 @option("location_home", "when-empty")
-def _home_when_empty(driver: Driver, range_: Range) -> None:
+def _home_when_empty(driver: Driver, range_: Range, last: int) -> None:
     """Pages that were discarded in VRAM are counted as there for ever."""
     if range_.vram_pages == 0:
-        _home_at_once(driver, range_)
+        _home_at_once(driver, range_, last)
 
 
 @option("location_home", "none-left")
-def _home_when_none_is_left(driver: Driver, range_: Range) -> None:
-    range_.vram_pages = buffers.count_vram_pages(driver, range_.start, range_.last, range_.actual_loc)
-    _home_when_empty(driver, range_)
+def _home_when_none_is_left(driver: Driver, range_: Range, last: int) -> None:
+    """Blocks mostly come home in address order: pages that stay are found soonest behind the last that came."""
+    here = range_.actual_loc
+    if buffers.any_in_vram(driver, last + 1, range_.last, here) or buffers.any_in_vram(
+        driver, range_.start, last, here
+    ):
+        range_.vram_pages = max(1, range_.vram_pages)  # a relative may have moved pages that it never counted
+    else:
+        _home_at_once(driver, range_, last)
 
 
 @option("gpu_to_gpu", "refused")

@@ -21,7 +21,7 @@ def quiesce(driver: Driver, trigger: EvictionTrigger) -> Blocking[int]:
     Kernel: kfd_process_evict_queues (kfd_process.c)
     """
     for position, device in enumerate(driver.devices):
-        driver.emit("queue_eviction", gpu=device.gpu, trigger=trigger)
+        driver.emit.queue_eviction(gpu=device.gpu, trigger=trigger)
         error = _failure(driver, "queue_stop", device)
         if error and error != errno.EIO:  # a GPU in reset has none that could run: they count as stopped
             _roll_back(driver, driver.devices[:position])
@@ -34,7 +34,7 @@ def quiesce(driver: Driver, trigger: EvictionTrigger) -> Blocking[int]:
 
 def _roll_back(driver: Driver, devices: list[ProcessDevice]) -> None:
     for device in devices:
-        driver.emit("queue_restore", gpu=device.gpu)
+        driver.emit.queue_restore(gpu=device.gpu)
         device.resume()
 
 
@@ -50,7 +50,7 @@ def resume(driver: Driver) -> Blocking[int]:
     for device in driver.devices:
         if device.queues:
             yield driver.world.delay(driver.costs.queue_restore_ns)
-        driver.emit("queue_restore", gpu=device.gpu)
+        driver.emit.queue_restore(gpu=device.gpu)
         error = _failure(driver, "queue_resume", device)
         first = first or error
         if not error:

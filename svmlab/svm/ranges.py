@@ -97,6 +97,12 @@ class VramBuffer:
             self._shifts = (nodes.sum(axis=1) - np.array(self._ends)).astype(np.uint32)
         return self._shifts
 
+    def page(self, offset: int) -> int:
+        """VRAM page of the page of the buffer with number ``offset``."""
+        number = bisect_right(self._ends, offset)
+        start, count = self.nodes[number]
+        return start + offset - (self._ends[number] - count)
+
     def line(self, offset: int, npages: int) -> tuple[int, int] | None:
         """VRAM page and node number where ``npages`` pages from ``offset`` on lie in one node; else None."""
         number = bisect_right(self._ends, offset)
@@ -153,7 +159,7 @@ class Range:
         actual_loc: where the driver believes it is: 0 or a gpu id.
         invalid: CPU page table changes since it was last restored.
         buffer, has_vram, offset: its VRAM buffer, whether it holds a reference to it (ttm_res), and its place in it.
-        vram_pages: pages of it in VRAM.
+        vram_pages: pages of it that went to VRAM and did not come home; discarded ones count until none is left.
         mapped: bits of the GPUs that map it.
         mapping_done: the last validation was mapped to its end.
         page_array: RAM frames as validation found them (pages_addr), only where ``map_source`` is the buffer.

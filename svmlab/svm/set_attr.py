@@ -129,15 +129,15 @@ def _commit(driver: Driver, plan: Plan, request: Request) -> None:
     for fresh in plan.insert:
         driver.svms.insert(fresh)
         register(driver, fresh)
-        driver.emit("range_add", fresh.start, fresh.last)
+        driver.emit.range_add(fresh.start, fresh.last)
     for range_ in plan.update:
         attributes.apply(driver, range_, request)
-        driver.emit("attributes", range_.start, range_.last, nattr=len(request))
+        driver.emit.attributes(range_.start, range_.last, nattr=len(request))
     for old in plan.remove:
         if old.dma:  # X27: unmapped although the pieces that stay are mapped through them
-            driver.emit("dma_unmap", old.start, old.last, npages=old.npages * len(old.dma))
+            driver.emit.dma_unmap(old.start, old.last, npages=old.npages * len(old.dma))
         buffers.release(driver, old)
-        driver.emit("range_remove", old.start, old.last)
+        driver.emit.range_remove(old.start, old.last)
 
 
 def _needs_mapping(driver: Driver, plan: Plan, request: Request) -> bool:

@@ -43,7 +43,7 @@ def cut_front(driver: Driver, range_: Range, page: int) -> Range:
         range_.offset += piece.npages
     _share_arrays(range_, piece, kept_from=piece.npages)
     range_.start = page
-    driver.emit("range_split", piece.start, piece.last, kept_start=range_.start, kept_last=range_.last)
+    driver.emit.range_split(piece.start, piece.last, kept_start=range_.start, kept_last=range_.last)
     return piece
 
 
@@ -61,7 +61,7 @@ def cut_back(driver: Driver, range_: Range, page: int) -> Range:
     piece.offset = range_.offset + kept if piece.has_vram else range_.offset
     _share_arrays(range_, piece, kept_to=kept)
     range_.last = page - 1
-    driver.emit("range_split", piece.start, piece.last, kept_start=range_.start, kept_last=range_.last)
+    driver.emit.range_split(piece.start, piece.last, kept_start=range_.start, kept_last=range_.last)
     return piece
 
 
@@ -72,11 +72,29 @@ def _piece(driver: Driver, range_: Range, start: int, last: int) -> Range:
     driver.behaviour.split_requires(range_)
     piece = Range(start, last)
     _inherit(driver, range_, piece)
-    piece.vram_pages = buffers.count_vram_pages(driver, start, last, range_.actual_loc) if range_.vram_pages else 0
-    range_.vram_pages -= piece.vram_pages
+    _share_vram_pages(driver, range_, piece)
     if range_.actual_loc and range_.has_vram:
         buffers.share(range_, piece)
     return piece
+
+
+def _share_vram_pages(driver: Driver, range_: Range, piece: Range) -> None:
+    """Divide the count of pages in VRAM between the two parts.
+
+    Only the shorter one is looked at, so that cutting off block after block stays cheap; the longer one is where the
+    count cannot be right, because a relative moved pages that it does not know of.
+    """
+    if not range_.vram_pages:
+        return
+    at_start = piece.start == range_.start
+    kept = (piece.last + 1, range_.last) if at_start else (range_.start, piece.start - 1)
+    if piece.npages > range_.npages - piece.npages:
+        left = buffers.count_vram_pages(driver, *kept, range_.actual_loc)
+        if left <= range_.vram_pages:
+            range_.vram_pages, piece.vram_pages = left, range_.vram_pages - left
+            return
+    piece.vram_pages = buffers.count_vram_pages(driver, piece.start, piece.last, range_.actual_loc)
+    range_.vram_pages -= piece.vram_pages
 
 
 def _inherit(driver: Driver, range_: Range, piece: Range) -> None:

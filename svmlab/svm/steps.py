@@ -23,4 +23,4 @@ STEPS = (
 
 def step(driver: Driver, number: int, args: MigrateVma) -> None:
     """Write into the log that one of the first five steps begins."""
-    driver.emit("step", args.start, args.last, text=STEPS[number - 1], number=number)
+    driver.emit.step(args.start, args.last, text=STEPS[number - 1], number=number)

@@ -29,7 +29,6 @@ COMMAND = ".command"
 # Exceptions to the number of parameters, "path:qualified name", each with its reason.
 ALLOWED_PARAMETERS = {
     "svmlab/svm/process.py:Process.__init__",  # the head of a scenario, all but the machine keyword-only
-    "svmlab/log/journal.py:Log.emit_for",  # the columns of one row of the log, all but name and interval keyword-only
 }
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -6,6 +6,7 @@ import pytest
 
 import svmlab as sl
 from svmlab.errors import BusError, SegmentationFault
+from svmlab.hardware.memory import Memory
 
 BEHAVIOURS = ["as-posted", "as-intended", "upstream"]
 
@@ -124,3 +125,23 @@ def test_after_sigbus_the_program_may_try_again(lab):
         except sl.SvmError as error:
             outcomes.append(error.name)
     assert outcomes == ["SIGBUS", "SIGBUS", 7]
+
+
+def test_the_way_home_block_by_block_does_not_look_at_the_whole_range_for_every_block(monkeypatch):
+    looked_at = 0
+    in_vram_of = Memory.in_vram_of
+
+    def counted(memory, pfns, gpus):
+        nonlocal looked_at
+        looked_at += pfns.size
+        return in_vram_of(memory, pfns, gpus)
+
+    process = sl.Process("toy", xnack=False, ram="1 GiB", vram="512 MiB", payload=False)
+    buffer = process.mmap("128 MiB", populate=True)
+    process.set_attr(buffer, access=["gpu0"], prefetch="gpu0")
+    process.run()
+    monkeypatch.setattr(Memory, "in_vram_of", counted)
+    for first in range(0, buffer.npages, 512):
+        process.cpu_read(buffer.pages(first))
+    assert process.look.counters(0)["page_out"] == buffer.npages
+    assert looked_at < 4 * buffer.npages

@@ -1,0 +1,96 @@
+"""Appending events: a method for every kind of event, with the kind's fields as keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from svmlab.log.events import EVENTS, FIELD_SLOTS, KINDS
+
+if TYPE_CHECKING:
+    from svmlab.log.journal import Log
+
+__all__ = ["HEAD", "NUMBER", "Emitter"]
+
+HEAD = ("time", "kind", "task", "cause", "pid", "start", "last", "text")
+"""Columns that every row of the log has, before the fields of its kind."""
+NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
+"""What stands in the kind column, by name."""
+
+_SOURCE = """
+def made_for(log, pid):
+    waiting, append, strings, root = log.waiting, log.waiting.append, log.string_ids, log.root
+    active, clock = log.active, log.clock
+    def {name}(start=-1, last=-1, *, text="", time_ns=None, cause=None{parameters}):
+        task = active() or root
+        append(pack(
+            clock() if time_ns is None else time_ns,
+            {number},
+            task.id,
+            task.cause if cause is None else cause,
+            task.pid if pid is None else pid,
+            start,
+            last,
+            (strings.get(text) or log.intern(text)) if text else 0,
+            {fields}
+        ))
+        return log.written + len(waiting) - 1
+    return {name}
+"""
+
+
+class Emitter:
+    """Appends events of one process to a log.
+
+    Every kind of event is a method: ``emit.copy(start, last, gpu=0, npages=4, ...)``. It takes
+
+    * ``start``, ``last``: the pages the event is about, inclusive; -1: it is about none
+    * ``text``: a name or reason
+    * ``time_ns``: its time; default: now
+    * ``cause``: the event that led to it; default: what the running task follows from
+    * the kind's fields; a missing one is 0
+
+    and returns the id of the event. ``emit(name, ...)`` does the same for a name that is known only when it runs.
+
+    Args:
+        log: where to.
+        pid: the process; None: the running task's.
+    """
+
+    def __init__(self, log: Log, pid: int | None) -> None:
+        self._log, self._pid = log, pid
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        if name not in NUMBER:
+            raise AttributeError(f"no event is called {name!r}")
+        method: Callable[..., int] = _compiled(name)(self._log, self._pid)
+        self.__dict__[name] = method  # found once, it is an attribute like any other
+        return method
+
+    def __call__(self, name: str, start: int = -1, last: int = -1, **rest: Any) -> int:
+        """Append an event whose name is known only now."""
+        method: Callable[..., int] = getattr(self, name)
+        return method(start, last, **rest)
+
+
+@cache
+def _compiled(name: str) -> Callable[[Log, int | None], Callable[..., int]]:
+    """Makes the method of a kind for a log and a process.
+
+    It is written by program, as a named tuple is: a function with the kind's own parameters costs a third of one that
+    takes any keywords and sorts them, and there are twenty rows of the log to a page that moves.
+    """
+    fields = EVENTS[name].fields
+    source = _SOURCE.format(
+        name=name,
+        number=NUMBER[name],
+        parameters="".join(f", {field}=0" for field in fields),
+        fields=", ".join(fields),
+    )
+    unused = FIELD_SLOTS - len(fields)
+    made: dict[str, Any] = {"pack": Struct(f"{len(HEAD) + len(fields)}q{8 * unused}x").pack}
+    exec(source, made)
+    made_for: Callable[[Log, int | None], Callable[..., int]] = made["made_for"]
+    return made_for
