@@ -6,6 +6,7 @@ from svmlab.widgets.early_or_late import EarlyOrLate
 from svmlab.widgets.fault_stepper import FaultStepper
 from svmlab.widgets.hive_explorer import HiveExplorer
 from svmlab.widgets.hurdle_stepper import HurdleStepper
+from svmlab.widgets.late_report import LateReport
 from svmlab.widgets.location_lab import LocationLab
 from svmlab.widgets.ping_pong import PingPong
 from svmlab.widgets.pressure_sweep import PressureSweep
@@ -21,6 +22,7 @@ __all__ = [
     "FaultStepper",
     "HiveExplorer",
     "HurdleStepper",
+    "LateReport",
     "LocationLab",
     "MigrationStepper",
     "PingPong",

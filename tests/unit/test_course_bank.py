@@ -420,6 +420,36 @@ def whole_buffers(work):
     return [(name, 0, npages - 1, {"access": users[name]}) for name, npages in work.buffers.items()]
 
 
+def loses_access(p, a):
+    p.set_attr(a, access=["gpu0"])
+    p.set_attr(a, no_access=["gpu0"])
+    p.munmap(a.pages(0))
+
+
+def is_only_in_place_then_nothing(p, a):
+    p.set_attr(a.pages(8, 8), access_in_place=["gpu1", "gpu2"])
+    p.run()
+    p.set_attr(a, no_access=["gpu2"])
+    p.munmap(a)
+
+
+def pages_held_by_set(events):
+    inside, after = set(range(16)), []
+    for _, first, last in events:
+        inside -= set(range(first, last + 1))
+        after.append(16 if inside else 0)
+    return after
+
+
+def pages_held_by_counting(events):
+    gone, after = [False] * 16, []
+    for _what, first, last in events:
+        for page in range(first, last + 1):
+            gone[page] = True
+        after.append(16 * (not all(gone)))
+    return tuple(after)
+
+
 RIGHT = {
     "00.w1": [64, "64", "0x40", 64.0],
     "00.w2": [5, "0x5", 0x5003 // 4096],
@@ -515,6 +545,11 @@ RIGHT = {
         {5: "bacdef", 4: "cdefba", 3: ("d", "e", "f", "c", "b", "a")},
     ],
     "09.3": [("abcdabeabcde", 3), ["fecdfebfecdb", 3]],
+    "10.w1": [0, "0"],
+    "10.w2": [2, 2.0],
+    "10.1": ["CGBEHAF", "c g b e h a f", list("CGBEHAF")],
+    "10.2": [(1, loses_access), [1, is_only_in_place_then_nothing]],
+    "10.3": [pages_held_by_set, pages_held_by_counting],
     "12.w1": ["RAM", " ram"],
     "12.w2": [200, "200"],
     "12.1": [price, price_by_rounds],
@@ -815,6 +850,27 @@ WRONG = {
         ("abcxyz", 3),
         "abcdabeabcde",
         None,
+    ],
+    "10.w1": [1, 3, None],
+    "10.w2": [1, 1000, "two"],
+    "10.1": ["CGBEHFA", "CBGEHAF", "CGBEAHF", "CDGBEHAF", "CGBEHAFI", "CGBEHA", "", 7],
+    "10.2": [
+        (2, loses_access),
+        (5, loses_access),
+        (1, lambda p, a: p.munmap(a)),
+        (1, lambda p, a: p.set_attr(a, access=["gpu0"])),
+        (1, lambda p, a: 1 / 0),
+        (1, "program"),
+        (9, loses_access),
+        loses_access,
+    ],
+    "10.3": [
+        lambda events: [16 - sum(last - first + 1 for _, first, last in events[: n + 1]) for n in range(len(events))],
+        lambda events: [0 for _ in events],
+        lambda events: [16 for _ in events],
+        lambda events: [0 if any(what == "home" for what, _, _ in events) else 16 for _ in events],
+        lambda events: pages_held_by_set([each for each in events if each[0] == "munmap"]),
+        16,
     ],
     "12.w1": ["gpu1", "gpu0", None],
     "12.w2": [1, 512, "all"],
