@@ -24,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
   $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
 
-.PHONY: help setup lab demo test delivery soak lint format notebooks bench peers lock system-deps clean
+.PHONY: help setup lab demo test docs delivery soak lint format notebooks bench peers lock system-deps clean
 
 ## help: print this list (also plain `make`)
 help:
@@ -78,8 +78,14 @@ test: setup $(WITH_ALL)
 	@state=$$(mktemp -d) && trap 'rm -rf "$$state"' EXIT && echo "$(NBVAL) $(NOTEBOOKS)" && \
 	  SVMLAB_STATE="$$state" MPLBACKEND= $(NBVAL) $(NOTEBOOKS)
 
-## delivery: check what leaves the house: a class's marks in nbgrader
-delivery: setup $(WITH_ALL)
+## docs: build the book as a website in out/book: the course with its outputs, API, behaviours, file formats
+docs: setup $(VENV)/.with-docs
+	@$(BIN)/python docs/book/stage.py out/book-source
+	@$(BIN)/python -m sphinx -q -W --keep-going -E -j auto -b html out/book-source out/book
+	@echo "the book: out/book/index.html"
+
+## delivery: check what leaves the house: the book in a browser, a class's marks in nbgrader
+delivery: setup $(WITH_ALL) docs
 	$(PYTEST) tests/delivery
 
 ## soak: random histories against flat arrays of bytes, SECONDS=120 long; SEED=n repeats what a run printed

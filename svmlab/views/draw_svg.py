@@ -72,8 +72,10 @@ def _picture(sheet: Drawing, head: str) -> str:
     styles = {box.style for box in (*sheet.ground, *sheet.boxes) if look(box.style).hatch}
     defs = "".join(_pattern(prefix, style) for style in sorted(styles))
     size = f'width="{sheet.width:.0f}" height="{sheet.height:.0f}"'
+    # Without a head it is inside what has the label: a screen reader shall not meet a second, nameless picture.
+    role = 'role="img"' if head else 'aria-hidden="true"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {sheet.width:.0f} {sheet.height:.0f}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {sheet.width:.0f} {sheet.height:.0f}" {role} '
         f'font-family="{FONT_FAMILY}" style="max-width:100%">{head}<defs>{defs}</defs>'
         f'<rect width="100%" height="100%" fill="{PAPER}"/>{body.replace("url(#h-", f"url(#{prefix}-")}</svg>'
     )
