@@ -450,6 +450,39 @@ def pages_held_by_counting(events):
     return tuple(after)
 
 
+def lose_at_a_boundary(p, a):
+    p.vram_layout("gpu0", [[16, 4], [32, 4]])
+    p.inject("copy")
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+
+
+def lose_at_the_second_boundary(p, a):
+    p.vram_layout("gpu0", [[16, 2], [32, 2], [64, 4]])
+    p.inject("copy", nth=2)
+    p.set_attr(a, prefetch="gpu0")
+
+
+def lose_at_the_end(p, a):
+    p.inject("copy")
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+
+
+def lose_by_a_fence(p, a):
+    p.inject("fence")
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+
+
+MENDED = {
+    "after_copy": "returned",
+    "piece_place": "own-place",
+    "copy_cleanup": "all",
+    "fence_error": "returned",
+    "record_location": "counted",
+    "later_piece_fails": "come-home",
+}
+STEPS = {"A": 13, "B": 7, "C": 9, "D": 16, "E": 5}
+
+
 RIGHT = {
     "00.w1": [64, "64", "0x40", 64.0],
     "00.w2": [5, "0x5", 0x5003 // 4096],
@@ -550,6 +583,11 @@ RIGHT = {
     "10.1": ["CGBEHAF", "c g b e h a f", list("CGBEHAF")],
     "10.2": [(1, loses_access), [1, is_only_in_place_then_nothing]],
     "10.3": [pages_held_by_set, pages_held_by_counting],
+    "11.w1": [5, "5"],
+    "11.w2": ["the restore worker", "The restore worker "],
+    "11.1": [STEPS, STEPS | {"B": 15, "C": 10}],
+    "11.2": [lose_at_a_boundary, lose_at_the_second_boundary],
+    "11.3": [MENDED, dict(reversed(MENDED.items()))],
     "12.w1": ["RAM", " ram"],
     "12.w2": [200, "200"],
     "12.1": [price, price_by_rounds],
@@ -871,6 +909,38 @@ WRONG = {
         lambda events: [0 if any(what == "home" for what, _, _ in events) else 16 for _ in events],
         lambda events: pages_held_by_set([each for each in events if each[0] == "munmap"]),
         16,
+    ],
+    "11.w1": [4, 6, "finalize"],
+    "11.w2": ["the call", "a GPU fault", None],
+    "11.1": [
+        STEPS | {"A": 12},
+        STEPS | {"B": 12},
+        STEPS | {"C": 16},
+        STEPS | {"D": 15},
+        STEPS | {"E": 7},
+        STEPS | {"E": "5"},
+        {"A": 13},
+        [13, 7, 9, 16, 5],
+    ],
+    "11.2": [
+        lose_at_the_end,
+        lose_by_a_fence,
+        lambda p, a: p.cpu_write(a.pages(2), 9),
+        lambda p, a: p.munmap(a.pages(2)),
+        lambda p, a: None,
+        lambda p: None,
+        lambda p, a: a.pages(9),
+        unfinished,
+        3,
+    ],
+    "11.3": [
+        {"after_copy": "returned"},
+        *({name: option for name, option in MENDED.items() if name != without} for without in MENDED),
+        MENDED | {"holes": "zeroed"},
+        {"no_slot": "returned"},
+        {"after_copy": "never"},
+        "as-intended",
+        {},
     ],
     "12.w1": ["gpu1", "gpu0", None],
     "12.w2": [1, 512, "all"],
