@@ -103,9 +103,10 @@ format: setup $(WITH_TEST)
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
-## notebooks: build learner and solution notebooks from notebooks/source
+## notebooks: build learner and solution notebooks, glossary and misconceptions from notebooks/source
 notebooks: setup $(WITH_TEST)
 	$(BIN)/python -m svmlab.course.build
+	$(BIN)/python -m svmlab.course.pages
 
 ## bench: measure svmlab itself
 bench: setup

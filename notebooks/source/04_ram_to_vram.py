@@ -211,7 +211,7 @@ compare(mine)
 # **A misconception:** "A migration copies the buffer in one piece." It copies a batch for each node, and a window for each 512 pages of a batch. Where the
 # pieces end depends on what else is in VRAM, and nobody who uses the buffer can tell.
 #
-# **A misconception:** "A migration that fails half-way leaves half of the pages moved." Let something else fail in each run: no VRAM (`vram_alloc`), a page of RAM
+# **A misconception:** "A migration that fails half-way leaves half of the pages moved." Here, all move or none. Let something else fail in each run: no VRAM (`vram_alloc`), a page of RAM
 # that cannot be shown to the copy engine (`dma_map`), the second of three copies (`copy`), or all copies are sent and do not finish (`fence`).
 
 # %%

@@ -226,8 +226,8 @@ story(p, "a is hit again while the worker is at b")
 #
 # ### A stop is not a move
 #
-# **A misconception:** "Eviction means that data moved." Six calls, and for each: on how many of the
-# three GPUs do the queues stop, and how many pages move between RAM and VRAM?
+# **A misconception:** "Eviction means that data moved." It means that queues stop, and most of what stops them moves nothing. Six calls, and for each: on
+# how many of the three GPUs do the queues stop, and how many pages move between RAM and VRAM?
 
 # %%
 calls = {
