@@ -24,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
   $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
 
-.PHONY: help setup lab demo test docs delivery soak lint format notebooks bench peers lock system-deps clean
+.PHONY: help setup lab demo test docs lite delivery soak lint format notebooks bench peers lock system-deps clean
 
 ## help: print this list (also plain `make`)
 help:
@@ -84,8 +84,16 @@ docs: setup $(VENV)/.with-docs
 	@$(BIN)/python -m sphinx -q -W --keep-going -E -j auto -b html out/book-source out/book
 	@echo "the book: out/book/index.html"
 
-## delivery: check what leaves the house: the book in a browser, a class's marks in nbgrader
-delivery: setup $(WITH_ALL) docs
+## lite: build the course as a static site in out/lite, whose Python runs in the browser (JupyterLite)
+lite: setup $(WITH_TEST) $(VENV)/.with-lite
+	@$(BIN)/python docs/lite/stage.py out/lite-source
+	@rm -rf out/lite out/lite-wheels build
+	@$(BIN)/python -m uv build --quiet --wheel --no-build-isolation --offline --out-dir out/lite-wheels
+	@cd docs/lite && ../../$(BIN)/python -m jupyterlite_core build --log-level=ERROR
+	@echo "the site: out/lite/index.html (serve it: python -m http.server -d out/lite)"
+
+## delivery: check what leaves the house: book, JupyterLite, Binder, nbgrader, the installed wheel
+delivery: setup $(WITH_ALL) docs lite
 	$(PYTEST) tests/delivery
 
 ## soak: random histories against flat arrays of bytes, SECONDS=120 long; SEED=n repeats what a run printed
