@@ -17,6 +17,10 @@ WITH_ALL := $(addprefix $(VENV)/.with-,test docs grading lite cluster delivery)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 # What `make lab` opens: the first notebook, or the folder while there is none.
 FIRST := $(firstword $(sort $(wildcard notebooks/00_*.ipynb)) notebooks)
+# What `make coverage` runs: a tracer slows each line, so tests of pictures, notebooks and speed stay out.
+BELOW_VIEWS := svmlab/hardware svmlab/log svmlab/mm svmlab/scenario svmlab/svm svmlab/trace tests/property tests/scenarios \
+  tests/vectors $(filter-out tests/unit/views tests/unit/widgets tests/unit/test_bench.py $(wildcard tests/unit/test_course*), \
+  $(wildcard tests/unit/*/ tests/unit/test_*.py)) --deselect tests/unit/memory/test_no_loop_per_page.py
 DEMO_PLOT := out/first-migration.png
 SYSTEM_PACKAGES := python3-venv chromium fonts-dejavu-core
 
@@ -24,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
   $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
 
-.PHONY: help setup lab demo test docs lite delivery soak lint format notebooks bench peers lock system-deps clean
+.PHONY: help setup lab demo test docs lite delivery soak lint format notebooks bench coverage reproducible peers lock system-deps clean
 
 ## help: print this list (also plain `make`)
 help:
@@ -116,9 +120,21 @@ notebooks: setup $(WITH_TEST)
 	$(BIN)/python -m svmlab.course.build
 	$(BIN)/python -m svmlab.course.pages
 
-## bench: measure svmlab itself
-bench: setup
-	$(BIN)/svmlab bench all
+## bench: measure svmlab itself, and write the table of README.md
+bench: setup $(WITH_TEST)
+	@mkdir -p out
+	$(BIN)/python -m tests.ends.measure > out/two-ends.json
+	$(BIN)/svmlab bench all --with out/two-ends.json --into README.md
+
+## coverage: the tests of what lies below views, and which of its lines and branches none of them runs
+coverage: setup $(WITH_TEST)
+	@mkdir -p out
+	SVMLAB_EXAMPLES=10 $(BIN)/python -m coverage run --data-file=out/coverage -m pytest -q -p no:cacheprovider $(BELOW_VIEWS)
+	$(BIN)/python -m coverage report --data-file=out/coverage
+
+## reproducible: the same bytes of trace from every Python here, with the lowest and the newest numpy it can have
+reproducible: setup $(WITH_TEST)
+	$(BIN)/python -m tests.reproducible.compare
 
 ## peers: run the scenarios after other projects' tests and print whose expectations they hold
 peers: setup

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import process_time_ns
 from typing import TypedDict
 
-__all__ = ["PAIRS", "Case", "Row", "judged", "measure", "render"]
+__all__ = ["PAIRS", "Case", "Row", "at_rest", "judged", "measure"]
 
 PAIRS = 9
 """How many pairs are timed; an odd number has a middle one."""
@@ -75,7 +76,7 @@ def measure(case: Case, *, pairs: int = PAIRS, clock: Clock = process_time_ns) -
     """Time subject and base in turn, one pair after the other.
 
     The first pair warms caches and does not count. Every other pair begins with the base, so that a computer that
-    slows down favours neither. The garbage collector rests, and does not walk what was built before.
+    slows down favours neither.
 
     Args:
         case: what to compare.
@@ -86,16 +87,23 @@ def measure(case: Case, *, pairs: int = PAIRS, clock: Clock = process_time_ns) -
     >>> row["met"], len(row["spread"])
     (True, 2)
     """
+    with at_rest():
+        timed = [_pair(case, swapped=number % 2 == 1, clock=clock) for number in range(pairs + 1)][1:]
+    ms = statistics.median(subject for subject, _ in timed) / case.calls / 1e6
+    return judged(case.name, [subject / base for subject, base in timed], case.goal, base=case.base, ms=ms)
+
+
+@contextmanager
+def at_rest() -> Iterator[None]:
+    """The garbage collector rests, and does not walk what was built before."""
     gc.collect()
     gc.freeze()
     gc.disable()
     try:
-        timed = [_pair(case, swapped=number % 2 == 1, clock=clock) for number in range(pairs + 1)][1:]
+        yield
     finally:
         gc.enable()
         gc.unfreeze()
-    ms = statistics.median(subject for subject, _ in timed) / case.calls / 1e6
-    return judged(case.name, [subject / base for subject, base in timed], case.goal, base=case.base, ms=ms)
 
 
 def judged(name: str, values: Sequence[float], goal: float, *, base: str, ms: float) -> Row:
@@ -128,30 +136,3 @@ def _time(case: Case, work: Callable[[], object], clock: Clock) -> int:
     begin = clock()
     work()
     return max(1, clock() - begin)
-
-
-def render(rows: Iterable[Row]) -> str:
-    """The rows as a table to read."""
-    lines = [("", "ratio", "at most", "spread", "one call", "what", "compared with")]
-    for row in rows:
-        low, high = row["spread"]
-        mark = "ok" if row["met"] else "MISSED"
-        lines.append(
-            (
-                mark,
-                f"{row['ratio']:.2f}",
-                f"{row['goal']:g}",
-                f"{low:.2f}-{high:.2f}",
-                _duration(row["ms"]),
-                row["name"],
-                row["base"],
-            )
-        )
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def _duration(ms: float) -> str:
-    return f"{ms:.2f} ms" if ms >= 0.1 else f"{ms * 1000:.2f} us"

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.bench.harness import Case
-from svmlab.units import USEC
+from svmlab.svm.process import Process
+from svmlab.units import PAGE_SIZE, USEC
 from svmlab.views.draw_svg import svg
 from svmlab.views.pagemap import pagemap_of
 from svmlab.views.scene import Axis, Bar, Chart, Lane, Scene
+from svmlab.views.snapshot import snapshot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,11 +32,12 @@ def cases(bars: int = BARS, many_bars: int = MANY_BARS, pages: int = PAGES) -> I
     Args:
         bars: of the timeline for a slider.
         many_bars: of the figure.
-        pages: of the page map; 2**25 are 33.5 million, 128 GiB.
+        pages: of the page map and of the snapshot; 2**25 are 33.5 million, 128 GiB.
     """
     yield _slider(bars)
     yield _figure(many_bars)
     yield _reduction(pages)
+    yield _keeping(pages)
 
 
 def scene_of_bars(count: int, *, lanes: int = _LANES) -> Scene:
@@ -116,6 +119,24 @@ def _bare(chart: Chart, size: npt.NDArray[np.float64]) -> Figure:
     axes.set(xlim=(chart.axis.start, chart.axis.end), ylim=(len(rows), 0))
     axes.set_axis_off()
     return figure
+
+
+def _keeping(pages: int) -> Case:
+    """A snapshot, against copying the arrays that it keeps."""
+    process = Process("toy", ram=pages * PAGE_SIZE * 9 // 8, payload=False)
+    buffer = process.mmap(pages * PAGE_SIZE)
+    process.cpu_touch(buffer, write=True)
+    process.set_attr(buffer, access=[f"gpu{gpu.index}" for gpu in process.machine.gpus])
+    process.run()
+    arrays = [array for kept in process.look.keep(buffer.span).values() for array in getattr(kept, "args", ())]
+    return Case(
+        f"snapshot of {pages:,} pages",
+        "copying its arrays",
+        1.3,
+        lambda: snapshot(process, buffer),
+        lambda: [array.copy() for array in arrays],
+        1,
+    )
 
 
 def _reduction(pages: int) -> Case:

@@ -5,12 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from svmlab.errors import InputError
 from svmlab.hardware.figures import Figure
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.parts import Gpu, Link, Wire
 from svmlab.units import GIB, PAGE_SIZE, format_size
 
-__all__ = ["capacity", "describe_machine", "hive_letter", "machine_as_dict", "rate", "table"]
+__all__ = ["capacity", "describe_machine", "hive_letter", "machine_as_dict", "rate", "renewed", "table"]
+
+
+def renewed(document: str, part: str) -> str:
+    r"""A document with a part of it made anew; the first and the last line of the part mark where it stands.
+
+    Raises:
+        InputError: the document has no such part.
+
+    >>> renewed("a\n<!-- b -->\nold\n<!-- c -->\nd\n", "<!-- b -->\nnew\n<!-- c -->\n")
+    'a\n<!-- b -->\nnew\n<!-- c -->\nd\n'
+    """
+    lines = part.splitlines(keepends=True)
+    start, end = document.find(lines[0]), document.find(lines[-1])
+    if not 0 <= start < end:
+        raise InputError(
+            "the document has no place for this", allowed=f"a line {lines[0].strip()}, later {lines[-1].strip()}"
+        )
+    return document[:start] + part + document[end + len(lines[-1]) :]
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:

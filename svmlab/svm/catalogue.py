@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svmlab.errors import InputError
+from svmlab.hardware.describe import renewed
 from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.behaviour_table import PRESETS, SLOTS, Slot
 
@@ -42,12 +42,7 @@ def put_into(text: str) -> str:
     Raises:
         InputError: the document has no such part.
     """
-    start, end = text.find(START_MARKER), text.find(END_MARKER)
-    if not 0 <= start < end:
-        raise InputError(
-            "the document has no part for behaviours", allowed=f"a line {START_MARKER}, later {END_MARKER}"
-        )
-    return text[:start] + as_markdown() + text[end + len(END_MARKER) :].removeprefix("\n")
+    return renewed(text, as_markdown())
 
 
 def as_markdown() -> str:

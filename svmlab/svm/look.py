@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from svmlab.hardware.frames import where
-from svmlab.hardware.gpu import PteFlag
+from svmlab.hardware.frames import Pfns, where
+from svmlab.hardware.gpu import GpuEntries, PteFlag
 from svmlab.hardware.memory import FrameFlag, Memory
 from svmlab.mm import entries as pte
 from svmlab.mm.access import Bytes, peek
@@ -24,6 +26,8 @@ from svmlab.units import PAGE_SIZE
 
 __all__ = ["NOWHERE", "SWAPPED", "Look"]
 
+Places = npt.NDArray[np.int64]
+"""Locations of pages, shape ``(pages,)``."""
 NOWHERE = -1
 SWAPPED = -2
 """Locations of pages that have no frame: not populated, or in swap."""
@@ -39,14 +43,52 @@ class Look:
 
     driver: Driver
 
-    def locations(self, span: Span) -> npt.NDArray[np.int64]:
+    def locations(self, span: Span) -> Places:
         """Where each page is: 0 for RAM, a gpu id for VRAM, ``NOWHERE`` or ``SWAPPED``; shape ``(pages,)``."""
-        entries = self.driver.mm.table.get(span.start, span.last)
-        ids = np.array([0, *(gpu.gpu_id for gpu in self.driver.machine.gpus)], np.int64)
-        places = ids[self.driver.memory.gpu_of(pte.pfn_of(entries)) + 1]
+        return self._cpu_places(self.driver.mm.table.get(span.start, span.last))
+
+    def gpu_frames(self, gpu: int, span: Span) -> Places:
+        """What a GPU's page table shows for each page: a location as ``locations``; ``NOWHERE`` is no mapping."""
+        device = self.driver.devices[gpu]
+        return self._gpu_places(device.frames.get(span.start, span.last), device.flags.get(span.start, span.last))
+
+    def keep(self, span: Span) -> dict[str, Callable[[], Places]]:
+        """Copies of the page tables as they are now, by their owner; called, each tells locations.
+
+        Keeping costs no more than the copies do, and what is kept has a few bytes a page: locations take longer, and
+        often nobody asks.
+
+        >>> from svmlab.svm.process import Process
+        >>> p = Process("toy")
+        >>> a = p.mmap("8 KiB")
+        >>> kept = p.look.keep(a.span)
+        >>> a[:] = 1
+        >>> kept["cpu"]().tolist(), p.look.locations(a.span).tolist()
+        ([-1, -1], [0, 0])
+        """
+        start, last = span.start, span.last
+        kept: dict[str, Callable[[], Places]] = {
+            "cpu": partial(self._cpu_places, self.driver.mm.table.get(start, last))
+        }
+        for device in self.driver.devices:
+            copies = device.frames.get(start, last), device.flags.get(start, last)
+            kept[f"gpu{device.gpu}"] = partial(self._gpu_places, *copies)
+        return kept
+
+    def _cpu_places(self, entries: pte.Entries) -> Places:
+        places = self._places_of(pte.pfn_of(entries))
         places[(entries & pte.SWAP) != 0] = SWAPPED
         places[entries == pte.NONE] = NOWHERE
         return places
+
+    def _gpu_places(self, frames: GpuEntries, flags: npt.NDArray[np.uint8]) -> Places:
+        places = self._places_of(frames)
+        places[(flags & PteFlag.VALID) == 0] = NOWHERE
+        return places
+
+    def _places_of(self, frames: Pfns) -> Places:
+        ids = np.array([0, *(gpu.gpu_id for gpu in self.driver.machine.gpus)], np.int64)
+        return ids[self.driver.memory.gpu_of(frames) + 1]
 
     def cpu_entries(self, span: Span) -> npt.NDArray[np.uint8]:
         """The ``EntryKind`` of each page's CPU page table entry, shape ``(pages,)``."""
@@ -61,14 +103,6 @@ class Look:
             device.gpu: self._valid(device.gpu, span) & present & (device.frames.get(span.start, span.last) == frames)
             for device in self.driver.devices
         }
-
-    def gpu_frames(self, gpu: int, span: Span) -> npt.NDArray[np.int64]:
-        """What a GPU's page table shows for each page: a location as ``locations``; ``NOWHERE`` is no mapping."""
-        frames = self.driver.devices[gpu].frames.get(span.start, span.last)
-        ids = np.array([0, *(each.gpu_id for each in self.driver.machine.gpus)], np.int64)
-        places = ids[self.driver.memory.gpu_of(frames) + 1]
-        places[~self._valid(gpu, span)] = NOWHERE
-        return places
 
     def any_mapping(self, gpu: int, span: Span) -> npt.NDArray[np.bool_]:
         """Whether a GPU maps each page to anything, shape ``(pages,)``."""

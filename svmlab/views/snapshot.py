@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,24 @@ def snapshot(process: Process, span: Span | Buffer, says: str = "") -> Snapshot:
     [0, -1]
     """
     where: Any = getattr(span, "span", span)
-    gpus = {f"gpu{gpu.index}": process.look.gpu_frames(gpu.index, where) for gpu in process.machine.gpus}
-    tables = {"cpu": process.look.locations(where), **gpus}
+    tables = _Kept(process.look.keep(where))
     return Snapshot(process.now, tables, process.machine.location_name, says, getattr(span, "name", ""))
+
+
+class _Kept(Mapping[str, Places]):
+    """Locations by page table, told when somebody looks at them first."""
+
+    def __init__(self, kept: Mapping[str, Callable[[], Places]]) -> None:
+        self._kept: dict[str, Callable[[], Places] | Places] = dict(kept)
+
+    def __getitem__(self, owner: str) -> Places:
+        told = self._kept[owner]
+        if callable(told):
+            told = self._kept[owner] = told()
+        return told
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from svmlab.bench import command, faults, memory, migration, ranges, views
-from svmlab.bench.harness import Case, measure, render
+from svmlab.bench import command, faults, growth, log, memory, migration, ranges, report, views
+from svmlab.bench.harness import Case, measure
+from svmlab.bench.report import render
+from svmlab.errors import InputError
 
 
 class Work:
@@ -93,15 +95,16 @@ def test_the_lookup_case_finds_what_its_base_finds(small):
 
 
 def test_the_cases_of_the_views_draw_what_they_say_against_their_goals():
-    slider, figure, reduction = views.cases(bars=20, many_bars=60, pages=5_000)
-    assert [case.goal for case in (slider, figure, reduction)] == [0.25, 2.0, 3.0]
+    slider, figure, reduction, keeping = views.cases(bars=20, many_bars=60, pages=5_120)
+    assert [case.goal for case in (slider, figure, reduction, keeping)] == [0.25, 2.0, 3.0, 1.3]
     assert slider.subject().count("<rect ") >= 20
     assert slider.baseline().startswith(b"\x89PNG")
     figure.subject()
     figure.baseline()
     (chart,) = reduction.subject().charts
-    assert sum(bar.end - bar.start for bar in chart.bars) == 5_000
+    assert sum(bar.end - bar.start for bar in chart.bars) == 5_120
     assert reduction.baseline() == 2
+    assert (len(keeping.subject().tables["gpu0"]), sum(map(len, keeping.baseline()))) == (5_120, 7 * 5_120)
 
 
 def test_the_command_prints_rows_as_a_table_or_as_json_and_fails_on_a_missed_goal(monkeypatch):
@@ -227,3 +230,52 @@ def test_the_goals_of_migration_are_those_of_the_design(moves):
 @pytest.mark.parametrize(("what", "gib", "goal"), [("mapped", 32, 5.2), *((what, 1, 64) for what in memory.TRANSIENTS)])
 def test_page_state_and_what_bulk_work_takes_for_a_while_are_small(what, gib, goal):
     assert memory._row(what, gib, 1, "a name")["ratio"] <= goal
+
+
+ROWS = [
+    {"name": "a", "ratio": 1.0, "goal": 1.5, "met": True, "spread": (0.9, 1.12), "base": "b", "ms": 12.0},
+    {"name": "c", "ratio": 3.0, "goal": 2.5, "met": False, "spread": (2.0, 4.0), "base": "d", "ms": 0.5},
+]
+
+
+def test_a_document_gets_the_table_with_day_and_computer_and_keeps_the_rest(monkeypatch, tmp_path):
+    document = tmp_path / "README.md"
+    document.write_text(f"before\n{report.START_MARKER}\nold\n{report.END_MARKER}\nbehind\n", encoding="utf-8")
+    (tmp_path / "more.json").write_text(json.dumps({"rows": ROWS[1:]}), encoding="utf-8")
+    monkeypatch.setattr(command, "run", lambda what, *, pairs: iter(ROWS[:1]))
+    arguments = ["all", "--with", str(tmp_path / "more.json"), "--into", str(document)]
+    assert CliRunner().invoke(command.bench, arguments).exit_code == 1
+    text = document.read_text(encoding="utf-8")
+    assert re.search(r"^Measured on \d{4}-\d\d-\d\d: .*\d+ cores?, .*Python 3\.\d+\.\d+, numpy \d", text, re.M)
+    assert "| a | b | 1.00 (0.90 to 1.12) | 1.5 |\n| c | d | 3.00 (2.00 to 4.00) | 2.5, **missed** |\n" in text
+    assert (text.startswith("before\n"), text.endswith("behind\n"), "old" in text) == (True, True, False)
+
+
+def test_a_document_without_a_place_for_the_table_is_refused_before_anything_is_measured(monkeypatch, tmp_path):
+    (tmp_path / "README.md").write_text("nothing\n", encoding="utf-8")
+    monkeypatch.setattr(command, "run", lambda what, *, pairs: pytest.fail("measured"))
+    refused = CliRunner().invoke(command.bench, ["all", "--into", str(tmp_path / "README.md")])
+    assert "no place for this; allowed: a line <!-- bench" in str(refused.exception)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": [{"name": "a"}]}', '{"rows": 3}'])
+def test_a_file_without_rows_is_refused_in_one_line(text, tmp_path):
+    path = tmp_path / "more.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="no rows of a bench; allowed: what svmlab bench --json prints"):
+        report.read_rows(path)
+
+
+def test_the_log_is_measured_by_runs_that_differ_in_nothing_but_what_they_keep():
+    (case,) = log.cases(4 << 20)
+    kept, counted = case.subject(), case.baseline()
+    assert (case.goal, len(kept.log)) == (1.2, len(counted.log))
+    assert kept.log.count("cpu_fault") == 4
+    assert counted.log.count("cpu_fault") == 0
+    assert kept.look.counters(0)["page_in"] == 2048
+
+
+def test_growth_is_the_slope_over_sizes_that_are_measured_in_turn():
+    (row,) = growth.rows(pairs=7, sizes=(1, 2, 4), unit=1 << 20)
+    assert (row["goal"], row["name"]) == (1.05, "page state of 1, 2, 4 GiB to VRAM, growth")
+    assert growth.slope([1, 4, 16], [1.0, 8.0, 64.0]) == pytest.approx(1.5)
