@@ -7,8 +7,8 @@ by block. The base is the same run whose log counts events and keeps none of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from svmlab.bench.harness import Case
 from svmlab.log import Log
@@ -21,18 +21,35 @@ __all__ = ["NullLog", "bulk_run", "cases"]
 class NullLog(Log):
     """A log that knows how many events there were, and nothing else of them."""
 
-    def emit_for(self, pid: int | None, name: str, start: int = -1, last: int = -1, **rest: Any) -> int:
-        """Count an event."""
-        self._count += 1
-        return self._count - 1
+    def emitter(self, pid: int | None = None) -> Any:
+        """What counts events."""
+        return _Counter(self)
 
     def extend(self, name: str, times_ns: Any, start: Any, last: Any, **fields: Any) -> None:
         """Count events."""
-        self._count += len(times_ns)
+        self.written += len(times_ns)
 
     def kinds_since(self, event: int) -> set[str]:
         """Nobody knows: not those by which a machine that stands still is told."""
         return {"of a kind that was not kept"}
+
+
+class _Counter:
+    """Has a method for every kind of event, as an ``Emitter`` has."""
+
+    def __init__(self, log: NullLog) -> None:
+        def count(start: int = -1, last: int = -1, **rest: Any) -> int:
+            log.written += 1
+            return log.written - 1
+
+        self._count = count
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        self.__dict__[name] = self._count
+        return self._count
+
+    def __call__(self, name: str, start: int = -1, last: int = -1, **rest: Any) -> int:
+        return self._count()
 
 
 def cases(nbytes: int = 256 * MIB) -> Iterator[Case]:
@@ -58,11 +75,8 @@ def bulk_run(nbytes: int, *, null: bool) -> Callable[[], Process]:
     >>> len(kept.log) == len(counted.log), kept.log.count("cpu_fault"), kept.log.rows().shape[0] > 50
     (True, 2, True)
     """
-    process = Process("toy", ram=2 * nbytes, vram=2 * nbytes)
-    if null:
-        # Before anything else happens: what the driver emits by was bound when the process was made.
-        process.log.__class__ = NullLog
-        process.driver.emit = partial(process.log.emit_for, process.pid)
+    with patch("svmlab.hardware.world.Log", NullLog if null else Log):
+        process = Process("toy", ram=2 * nbytes, vram=2 * nbytes)
     process.create_queue(0)
     buffer = process.mmap(nbytes)
     process.cpu_write(buffer, 7)
