@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from svmlab.errors import SvmError as SvmError
     from svmlab.hardware.machine import Machine as Machine
     from svmlab.mm.span import Span as Span
+    from svmlab.scenario.races import explore as explore
     from svmlab.svm.behaviour import Behaviour as Behaviour
     from svmlab.svm.process import Process as Process
     from svmlab.trace.compare import compare as compare
@@ -60,6 +61,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "compare": ("svmlab.trace.compare", "the first event in which two runs differ"),
     "read_trace": ("svmlab.trace.formats", "a log of a driver, real or simulated, with what can be asked about it"),
     "write_trace": ("svmlab.trace.formats", "what happened, in a format of the kernel, the runtime, Perfetto or CSV"),
+    "explore": ("svmlab.scenario.races", "every order of a race, and what each leads to"),
     "SvmError": ("svmlab.errors", "anything svmlab refuses or reports"),
     "DriverError": ("svmlab.errors", "an errno of the kernel or its driver"),
     "InputError": ("svmlab.errors", "input that cannot be used"),

@@ -21,6 +21,7 @@ COMMANDS = {
     "sweep": "svmlab.cli.sweep",
     "compare": "svmlab.cli.compare",
     "trace": "svmlab.cli.trace",
+    "race": "svmlab.cli.race",
     "verify": "svmlab.cli.verify",
     "behaviours": "svmlab.cli.behaviours",
     "peers": "svmlab.cli.peers",

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, overload
@@ -116,7 +117,10 @@ class Costs:
         Raises:
             InputError: a constant is missing, unknown, of a wrong unit, or lacks one of its keys.
         """
-        file = data_path("costs.toml") if path is None else Path(path)
+        return _shipped() if path is None else cls._read(Path(path))
+
+    @classmethod
+    def _read(cls, file: Path) -> Costs:
         table = read_description(file, "costs.toml")
         try:
             return cls._from({name: Constant(Figure.of(row), row["what"]) for name, row in table["constant"].items()})
@@ -143,6 +147,15 @@ class Costs:
             figure = Figure.exact(number, _measures(name)[1], source="set by the user", evidence="assumed")
             constants[name] = dataclasses.replace(constants[name], figure=figure)
         return self._from(constants)
+
+    @classmethod
+    def without_time(cls) -> Costs:
+        """The shipped constants, but nothing takes time except the restore delay, which puts the worker last.
+
+        >>> Costs.without_time().ioctl_ns, Costs.without_time().restore_delay_ns
+        (0, 1000000)
+        """
+        return _timeless()
 
     def host_bandwidth(self, machine: Machine, gpu_index: int, *, to_vram: bool) -> Figure:
         """What large copies between RAM and a GPU's VRAM reach.
@@ -220,6 +233,17 @@ class Costs:
             constant.figure.require(_measures(name)[0], f"constant.{name}")
         values: dict[str, Any] = {name: _value(name, constants[name].figure) for name in names}
         return cls(**values, constants=MappingProxyType(dict(constants)))
+
+
+@cache
+def _shipped() -> Costs:
+    return Costs._read(data_path("costs.toml"))
+
+
+@cache
+def _timeless() -> Costs:
+    times = {name for name in _shipped().constants if _measures(name)[1].startswith("ns")} - {"restore_delay_ns"}
+    return _shipped().changed(**dict.fromkeys(times, 0))
 
 
 def _measures(name: str) -> tuple[str, str]:

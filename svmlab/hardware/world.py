@@ -6,12 +6,15 @@ import random
 from collections.abc import Generator
 from functools import partial
 from heapq import heappush
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import simpy
 from simpy.events import NORMAL, EventPriority, Initialize, Timeout
 
 from svmlab.log import Log, Task
+
+if TYPE_CHECKING:
+    from svmlab.hardware.exploring import Explorer
 
 __all__ = ["Blocking", "TaskProcess", "World"]
 
@@ -61,14 +64,18 @@ class World:
         log: the one log of the machine.
         emit: appends an event of the running task's process to it.
         running: the task that runs now.
+        explorer: who chooses the order while orders are explored.
 
     Args:
         seed: breaks ties between what may happen at one instant; 0: in the order it was scheduled.
+        env: a fresh environment of another kind.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        env: simpy.Environment = SeededEnvironment(seed) if seed else simpy.Environment(initial_time=0)
+    def __init__(self, seed: int = 0, env: simpy.Environment | None = None) -> None:
+        if env is None:
+            env = SeededEnvironment(seed) if seed else simpy.Environment(initial_time=0)
         self.env = env
+        self.explorer: Explorer | None = None
         self.running: Task | None = None
         # The log asks both for every event: calls that run no Python take a third of the time.
         self.log = Log(clock=partial(getattr, env, "_now"), active=partial(getattr, self, "running"))
@@ -93,9 +100,19 @@ class World:
         process.task = self.log.new_task(name, pid=pid, cause=self.log.task.cause if cause is None else cause)
         return process
 
-    def delay(self, ns: int) -> simpy.Event:
-        """An event that happens ``ns`` from now."""
-        return Timeout(self.env, int(ns))
+    def delay(self, ns: int, at: str = "") -> simpy.Event:
+        """An event that happens ``ns`` from now.
+
+        Args:
+            ns: how long.
+            at: the point, of ``POINTS``, at which a task stands meanwhile; empty: at none.
+        """
+        return Timeout(self.env, int(ns)) if self.explorer is None else self.explorer.arrive(at)
+
+    def point(self, at: str) -> Blocking[None]:
+        """Stand at a point of ``POINTS``: another task may go on now, if orders are explored; otherwise nothing."""
+        if self.explorer is not None:
+            yield self.explorer.arrive(at)
 
     def event(self) -> simpy.Event:
         """An event that happens when somebody says so."""

@@ -89,6 +89,8 @@ class _Lock:
         for held in task.held:
             if held.kind >= self.kind:
                 raise self._refuse(task, held, where)
+        if self.world.explorer is not None:
+            yield self.world.explorer.arrive(f"before {self.name}", lambda: not self.queue and self._free_for(write))
         if not self.queue and (not self.holders or self._free_for(write)):
             self.holders[task], self.writing = where, write
             task.held.append(self)

@@ -162,7 +162,8 @@ def setup(args: MigrateVma, faults: Injections) -> Blocking[None]:
     yield from _unmap(args)
     _put_back_pinned(args)
     costs = args.mm.costs
-    yield args.mm.world.delay(costs.migrate_collect_ns + args.npages * costs.migrate_collect_page_ns)
+    duration = costs.migrate_collect_ns + args.npages * costs.migrate_collect_page_ns
+    yield args.mm.world.delay(duration, "after collecting")
 
 
 def _refuse_special(args: MigrateVma, faults: Injections) -> None:

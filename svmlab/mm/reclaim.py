@@ -33,6 +33,7 @@ def swap_out(mm: AddressSpace, span: Span) -> Blocking[None]:
     """
     start, last = span.whole_pages()
     tried = 0
+    yield from mm.world.point("before reclaim")
     for vma in mm.vmas_in(start, last):
         for page, entries in list(mm.table.stored(max(start, vma.start), min(last, vma.last))):
             tried += int(np.count_nonzero(_in_ram(mm, page, len(entries))))

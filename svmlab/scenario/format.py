@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from svmlab.hardware.machine import Machine
 from svmlab.hardware.toml_file import parse_toml, read_toml
 from svmlab.scenario.complaints import KeyedError, Place
 from svmlab.scenario.names import Names
+from svmlab.scenario.orders import parse_order
 from svmlab.scenario.steps import ANY_STEP, STEPS, AnyStep
 from svmlab.scenario.tables import Context, Table
 from svmlab.scenario.values import Count, Size, Text
@@ -36,11 +37,19 @@ def _check_behaviour(choice: Choice) -> Choice:
     return choice
 
 
+def _check_order(lines: list[str]) -> list[str]:
+    parse_order(lines)
+    return lines
+
+
 BehaviourKey = Annotated[
     Annotated[str, Tag("one")] | Annotated[dict[str, str], Tag("many")],
     Discriminator(_one_or_many),
     AfterValidator(_check_behaviour),
 ]
+
+
+OrderKey = Annotated[list[str], AfterValidator(_check_order)]
 
 
 class Head(Table):
@@ -54,6 +63,7 @@ class Head(Table):
     behaviour: BehaviourKey = DEFAULT_PRESET
     seed: Count = 0
     payload: bool = True
+    order: OrderKey | None = None
     sweep: dict[str, Any] | None = None
     step: list[dict[str, Any]] = Field(default_factory=list)
 
@@ -97,6 +107,10 @@ class Scenario:
     def title(self) -> str:
         """The title."""
         return self.head.title
+
+    def with_head(self, **values: Any) -> Scenario:
+        """The same with other values in its head."""
+        return replace(self, head=self.head.model_copy(update=values))
 
     def applies(self, step: AnyStep) -> bool:
         """Whether a step is not skipped."""

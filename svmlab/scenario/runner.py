@@ -7,13 +7,15 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from svmlab.errors import InputError, SvmError, SvmTimeoutError
+from svmlab.hardware.exploring import Explorer, Pick
 from svmlab.scenario.actions import ACTIONS, OVER, Begun
 from svmlab.scenario.complaints import Place
 from svmlab.scenario.event_log import all_counts
 from svmlab.scenario.format import Overrides, Scenario, load
+from svmlab.scenario.orders import Following, MisfitError, parse_order
 from svmlab.scenario.result import Failure, Result, StepResult
 from svmlab.scenario.session import MissingNameError, Session
-from svmlab.scenario.steps import AnyStep
+from svmlab.scenario.steps import AnyStep, Run
 from svmlab.scenario.values import same_error
 from svmlab.units import SEC
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from svmlab.svm.handle import Handle
     from svmlab.svm.process import Process
 
-__all__ = ["Watch", "load_scenario", "process_of", "run"]
+__all__ = ["Runner", "Watch", "check_explorable", "load_scenario", "process_of", "run"]
 
 Watch = Callable[[StepResult], None]
 """Told of each step when it is judged."""
@@ -41,12 +43,13 @@ def load_scenario(path: str | PathLike[str], overrides: Overrides | None = None)
     return load(path, overrides, known=ACTIONS)
 
 
-def process_of(scenario: Scenario, behaviour: Behaviour | None = None) -> Process:
+def process_of(scenario: Scenario, behaviour: Behaviour | None = None, *, explorable: bool = False) -> Process:
     """Make the process ``main`` of a scenario, on its machine, before its first step.
 
     Args:
         scenario: whose.
         behaviour: over what its head says.
+        explorable: on a machine where orders can be explored; one with an order is so in any case.
 
     Raises:
         InputError: the machine cannot be set up as the head says.
@@ -62,6 +65,7 @@ def process_of(scenario: Scenario, behaviour: Behaviour | None = None) -> Proces
             payload=head.payload,
             seed=head.seed,
             name="main",
+            explorable=explorable or head.order is not None,
         )
     except InputError as error:
         raise Place(scenario.file).refuse("", error) from None
@@ -80,26 +84,66 @@ def run(scenario: Scenario, watch: Watch | None = None, *, process: Process | No
     """
     process = process or process_of(scenario)
     head = scenario.head
-    runner = _Runner(Session(scenario, process), Result(head.title, process), watch or (lambda _: None))
+    order = None if head.order is None else Following(parse_order(head.order))
+    runner = Runner(Session(scenario, process), Result(head.title, process), watch, pick=order)
     try:
-        return runner.run(scenario.steps)
+        result = runner.run(scenario.steps)
+        if order is not None and runner.explorer is not None:
+            order.check_finished(runner.explorer)
+    except MisfitError as misfit:
+        raise Place(scenario.file).refuse("order", misfit.refusal) from None
     except MemoryError:
         at = runner.result.steps[-1]
         refusal = InputError("this computer has too little memory for it", hint="smaller spans, or payload = false")
         raise Place(scenario.file, at.n, at.step.do).refuse("", refusal) from None
+    return result
 
 
-class _Runner:
-    """A run in progress: the steps judged so far and those that still go on."""
+def check_explorable(scenario: Scenario) -> None:
+    """Refuse a scenario whose orders cannot be explored.
 
-    def __init__(self, session: Session, result: Result, watch: Watch) -> None:
-        self.session, self.result, self.watch = session, result, watch
+    Raises:
+        InputError: nothing in it goes on in the background, or time should pass while something does.
+    """
+    exploring = some = False
+    for n, step in enumerate(scenario.steps, start=1):
+        lasting = step.time if isinstance(step, Run) else None
+        if exploring and (step.after or lasting):
+            refusal = InputError("time that passes", allowed="no time, while the order is explored")
+            raise Place(scenario.file, n, step.do).refuse("after" if step.after else "for", refusal)
+        if scenario.applies(step):
+            exploring = not step.wait or (exploring and not isinstance(step, Run))
+            some = some or exploring
+    if not some:
+        refusal = InputError("no step goes on in the background", allowed="wait = false on the steps of the race")
+        raise Place(scenario.file).refuse("", refusal)
+
+
+class Runner:
+    """A run in progress: the steps judged so far and those that still go on.
+
+    From the first step with ``wait = false`` up to the moment when nothing is left to do, ``pick`` chooses who goes on.
+
+    Args:
+        session: what is run.
+        result: what becomes of it.
+        watch: told of each step when it is judged.
+        pick: chooses the order of what goes on at the same time; None: the clock does.
+    """
+
+    def __init__(
+        self, session: Session, result: Result, watch: Watch | None = None, *, pick: Pick | None = None
+    ) -> None:
+        self.session, self.result, self.watch = session, result, watch or (lambda _: None)
         self.pending: list[tuple[StepResult, Begun]] = []
+        self.explorer = None if pick is None else Explorer(session.main.driver.world, pick)
 
     def run(self, steps: Sequence[AnyStep]) -> Result:
         """Do all steps, and what the end of the file does."""
         for step in steps:
             self.step(step)
+            if self.explorer is not None and self.explorer.endless:
+                break
         return self.finish()
 
     def step(self, step: AnyStep) -> None:
@@ -114,8 +158,16 @@ class _Runner:
             self.session.main.advance(step.after)
             self.judge_finished()
         outcome.started_ns = self.session.now
+        if self.explorer is not None and not step.wait:
+            self.explorer.begin()
         self.begin(outcome)
         self.judge_finished()
+        self.end_exploring()
+
+    def end_exploring(self) -> None:
+        """Give the clock back once nothing is left to do."""
+        if self.explorer is not None and self.explorer.idle:
+            self.explorer.end()
 
     def begin(self, outcome: StepResult) -> None:
         """Begin a step, and wait for its end unless the file says otherwise."""
@@ -156,13 +208,14 @@ class _Runner:
     def judge(self, outcome: StepResult, begun: Begun, error: SvmError | None) -> None:
         """Compare how a step ended with what the file says."""
         expected = outcome.step.expected_error
+        allowed = [expected or "success", *outcome.step.may_fail]
         if error is not None:
             outcome.error = error.name
             outcome.message = str(error)
         if error is None and expected is not None:
             self.fail(outcome, expected, "success")
-        elif error is not None and (expected is None or not same_error(expected, error.name)):
-            self.fail(outcome, expected or "success", _told(error))
+        elif error is not None and not any(same_error(one, error.name) for one in allowed):
+            self.fail(outcome, " or ".join(allowed), _told(error))
         for wanted, found in begun.found:
             self.fail(outcome, wanted, found)
         if begun.judge is not None and (error is None or begun.after_error):
@@ -192,6 +245,7 @@ class _Runner:
         except SvmTimeoutError as error:
             timeout = error
         self.judge_finished()
+        self.end_exploring()
         for outcome, begun in self.pending:
             self.judge(outcome, begun, SvmTimeoutError("it did not end before the file did"))
         if timeout is not None and not self.timeout_was_expected():

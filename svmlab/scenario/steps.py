@@ -83,6 +83,7 @@ class Step(Table):
     after: Time = 0
     wait: bool = True
     error: ErrorName | None = None
+    may_fail: list[ErrorName] = Field(default_factory=list)
     process: Name = "main"
     only: Only | None = None
     limit: Time = SEC

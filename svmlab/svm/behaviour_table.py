@@ -196,6 +196,10 @@ _TABLE = (
         ("every-range", "P11, D13", "Yes."),
         ("mapped-ranges", "M", "No."),
     ), ("every-range", "every-range", "mapped-ranges")),
+    _slot("later_invalidation", "Does an invalidation wait for the queues if an earlier one is still stopping them?", (
+        ("returns", "P11, X50", "No: it returns, and its pages change while queues may still run."),
+        ("waits", "intended", "Yes."),
+    ), ("returns", "waits", "returns")),
     _slot("invalid_count", "Whose invalid count does an invalidation raise?", (
         ("owner", "P11, X49", "That of the range whose notifier it is, wherever it changes, and of no child."),
         ("parts", "E", "That of the range and of each child, where it changes."),

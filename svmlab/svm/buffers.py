@@ -72,7 +72,8 @@ def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]
     system.buffers[buffer.number] = buffer
     range_.buffer, range_.has_vram, range_.offset = buffer, True, 0
     driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes), error=0)
-    yield driver.world.delay(driver.costs.vram_alloc_ns + len(nodes) * driver.costs.vram_alloc_node_ns)
+    duration = driver.costs.vram_alloc_ns + len(nodes) * driver.costs.vram_alloc_node_ns
+    yield driver.world.delay(duration, "after allocating VRAM")
     return buffer
 
 

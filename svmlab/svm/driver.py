@@ -43,7 +43,7 @@ class System:
         machine: a machine, or the name or path of one.
         behaviour: a preset, or a preset with overrides.
         payload: keep the bytes of pages; without, page state only.
-        seed: breaks ties between what may happen at one instant; 0: in the order it was scheduled.
+        world: time and tasks; default: a world of its own.
         costs: the cost model; default: the shipped one.
 
     Attributes:
@@ -62,14 +62,14 @@ class System:
         *,
         behaviour: str | Mapping[str, str] | Behaviour = DEFAULT_PRESET,
         payload: bool = True,
-        seed: int = 0,
+        world: World | None = None,
         costs: Costs | None = None,
     ) -> None:
         self.machine = _known(Machine.find(machine) if isinstance(machine, str) else machine)
         self.behaviour = Behaviour.of(behaviour)
         self.costs = costs or Costs.load()
         self.access_times = AccessTimes(self.machine, self.costs)
-        self.world = World(seed)
+        self.world = world or World()
         self.memory = Memory(self.machine, payload=payload)
         self.memory.device_page_free = self._page_free
         self.vrams = [Vram(gpu.vram_bytes // PAGE_SIZE) for gpu in self.machine.gpus]
@@ -110,6 +110,7 @@ class Driver:
         svms: its ranges.
         devices: its process-devices, by GPU index.
         xnack: whether its GPUs take faults.
+        stopping: happens when an invalidation that stops the queues has done so; None while none does.
         restore_queued: the restore worker waits for its time.
         restore_running: happens when the restore worker that runs now is done; None while none runs.
         restore_trouble: the range that the last pass could not restore, the errno, and how many passes ended so in a
@@ -131,6 +132,7 @@ class Driver:
         self.svms = RangeList(system.world, mm.name)
         self.devices = [ProcessDevice(system.world, gpu.index) for gpu in self.machine.gpus]
         self.process_info_lock = Mutex(system.world, LockClass.PROCESS_INFO, f"process_info lock of {mm.name}")
+        self.stopping: simpy.Event | None = None
         self.restore_queued = False
         self.restore_trouble: tuple[Range, int, int] | None = None
         self.queue_state = QueueState.RUN

@@ -85,8 +85,9 @@ def _stop_queues(driver: Driver, range_: Range, event: NotifierEvent, span: tupl
     1. mark what changes as invalid
     2. count the eviction
     3. enter the next state
+    4. be sure that the queues stand
 
-    Slots: eviction_filter, invalid_count
+    Slots: eviction_filter, invalid_count, later_invalidation
     """
     if not driver.behaviour.eviction_filter(range_):
         return
@@ -96,6 +97,7 @@ def _stop_queues(driver: Driver, range_: Range, event: NotifierEvent, span: tupl
     evicted = driver.emit.evict(range_.start, range_.last, invalid=range_.invalid, evicted_ranges=count)
     with driver.log.because(evicted):
         yield from _advance(driver, Input.INVALIDATION)
+        yield from driver.behaviour.later_invalidation(driver)
 
 
 def _advance(driver: Driver, given: Input) -> Blocking[None]:
@@ -138,13 +140,31 @@ def _mapped_ranges(range_: Range) -> bool:
     return bool(range_.mapped) or any(child.mapped for child in range_.children)
 
 
+@option("later_invalidation", "returns")
+def _trust_the_first(driver: Driver) -> Blocking[None]:
+    """Whoever counts more than 1 takes it that the queues stand, though the first may not have stopped them yet."""
+    yield from ()
+
+
+@option("later_invalidation", "waits")
+def _wait_for_the_first(driver: Driver) -> Blocking[None]:
+    if driver.stopping is not None:
+        yield driver.stopping
+
+
 def _quiesce_for_svm(driver: Driver) -> Blocking[None]:
+    driver.stopping = stopped = driver.world.event()
+    yield from driver.world.point("before the queues stop")
     error = yield from quiesce(driver, EvictionTrigger.SVM)
+    driver.stopping = None
+    if stopped.callbacks:
+        stopped.succeed()
     if error:
         driver.say("driver_fallback", "the queues could not be stopped: they go on", error=error)
 
 
 def _resume_for_svm(driver: Driver) -> Blocking[None]:
+    yield from driver.world.point("before the queues run")
     error = yield from resume(driver)
     if error:
         driver.say("driver_fallback", "queues could not be resumed: nobody tries again", error=error)
@@ -176,6 +196,7 @@ _OUTPUTS: dict[Output, Callable[[Driver], Blocking[None] | None]] = {
 
 def _restore_later(driver: Driver) -> Blocking[None]:
     yield driver.world.delay(driver.costs.restore_delay_ns)
+    yield from driver.world.point("before the restore")
     driver.restore_queued = False
     while driver.restore_running is not None:
         yield driver.restore_running  # a work item never runs twice at once
@@ -263,9 +284,12 @@ def _restore_all(driver: Driver, expected: int) -> Blocking[Outcome]:
         seen = range_.invalid
         if seen and (error := (yield from _restore_range(driver, range_))):
             return Outcome(False, range_, error.errno, error.given.removeprefix(f"{error.name}: "))
+        if seen:
+            yield from driver.world.point("before the first exchange")
         if range_.invalid != seen:
             return Outcome(False)
         range_.invalid = 0
+    yield from driver.world.point("before the second exchange")
     if driver.svms.evicted_ranges != expected:
         return Outcome(False)
     driver.svms.evicted_ranges = 0

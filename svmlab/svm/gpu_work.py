@@ -113,16 +113,19 @@ def _run(
     """
     queue = device.queues[-1] if device.queues else 0
     start = driver.emit.gpu_work_start(span.start, span.last, gpu=device.gpu, queue=queue, write=int(write))
-    page = int(span.start)
+    page, at = int(span.start), "before a GPU access"
     with driver.log.because(start):
         while page <= span.last:
+            yield from driver.world.point(at)
             yield from device.until_running()
             ready = device.accessible(page, span.last, write=write)
             if not ready:
                 yield from _fault(driver, device, RawFault(page, write, driver.now, waves))
+                at = "before a GPU tries again"
                 continue
             ready, page_ns = _steady(driver, device, page, ready, write=write)
-            page += yield from device.touch(Touching(page, ready, page_ns, driver.now, move))
+            touching = Touching(page, ready, page_ns, driver.now, move)
+            page, at = page + (yield from device.touch(touching)), "before a GPU access"
     driver.emit.gpu_work_end(span.start, span.last, gpu=device.gpu, queue=queue, cause=start)
 
 

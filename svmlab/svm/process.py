@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 from svmlab.errors import InputError, SvmError, SvmTimeoutError
+from svmlab.hardware.costs import Costs
+from svmlab.hardware.exploring import ExplorableEnvironment
 from svmlab.hardware.gpu import ProcessDevice
 from svmlab.hardware.machine import Machine
-from svmlab.hardware.world import Blocking
+from svmlab.hardware.world import Blocking, World
 from svmlab.log import Log
 from svmlab.mm.address_space import AddressSpace
 from svmlab.svm import cpu_fault, eviction, gpu_fault, invariants, pressure
@@ -45,6 +47,7 @@ class Process(ProcessApi):
         payload: keep the bytes of pages; without, page state only.
         seed: breaks ties between what may happen at one instant; 0: in the order it was scheduled.
         name: its name in the log.
+        explorable: on a machine where nothing takes time, so that somebody else can choose who goes on.
 
     Attributes:
         driver: the driver's state for this process.
@@ -76,6 +79,7 @@ class Process(ProcessApi):
         payload: bool = True,
         seed: int = 0,
         name: str = "main",
+        explorable: bool = False,
     ) -> None:
         described = Machine.find(machine) if isinstance(machine, str) else machine
         unable = [gpu for gpu in described.gpus if not gpu.xnack_capable]
@@ -83,7 +87,14 @@ class Process(ProcessApi):
             raise InputError(
                 f"xnack on {described.name}: its {unable[0].name} cannot retry page faults", hint="xnack=False"
             )
-        system = System(described.with_memory(vram=vram, ram=ram), behaviour=behaviour, payload=payload, seed=seed)
+        world = World(env=ExplorableEnvironment(initial_time=0)) if explorable else World(seed)
+        system = System(
+            described.with_memory(vram=vram, ram=ram),
+            behaviour=behaviour,
+            payload=payload,
+            world=world,
+            costs=Costs.without_time() if explorable else None,
+        )
         system.xnack = xnack
         self._open(system, _address_space(system, name))
 
@@ -223,6 +234,10 @@ class Process(ProcessApi):
         for device in self.driver.devices:
             device.settle()
         return invariants.broken(self.driver)
+
+    def broken_now(self) -> list[str]:
+        """As ``broken_invariants``, in the midst of calls: only what the CPU and the GPUs can reach is looked at."""
+        return invariants.broken(self.driver, invariants.AT_ANY_MOMENT)
 
     def begin(self, name: str, work: Blocking[Any], span: SpanLike | None = None) -> Handle:
         """Start a call as a task of its own, and run it up to its first sleep."""

@@ -166,6 +166,7 @@ class Calls:
 
     def _cpu(self, span: Span, work: Any, *, write: bool) -> Blocking[Any]:
         driver = self._driver
+        yield from driver.world.point("before a CPU access")
         event = driver.emit.cpu_access(span.start, span.last, write=int(write), npages=span.npages)
         for device in driver.devices:
             device.settle()

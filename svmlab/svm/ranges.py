@@ -234,6 +234,11 @@ class Range:
             self._migrate_mutex = Mutex(world, LockClass.MIGRATE_MUTEX, "migrate_mutex of range", self.start)
         return self._migrate_mutex
 
+    @property
+    def migrating(self) -> bool:
+        """Whether somebody holds its ``migrate_mutex``, and may be about to record where it is."""
+        return self._migrate_mutex is not None and self._migrate_mutex.locked
+
     def lock(self, world: World) -> Mutex:
         """Protects start, last and the children against the notifier (prange->lock)."""
         if self._lock is None:
