@@ -1,6 +1,7 @@
 """The command line: one group; a module and a row of ``COMMANDS`` for each command, imported when it is called.
 
-Exit codes: 0 all is well; 1 it ran, and something did not hold; 2 the input cannot be used (one line tells why).
+Exit codes: 0 all is well; 1 it ran, and something did not hold; 2 the input cannot be used (one line tells why). As
+every program's, Ctrl-C is 130 and a reader that left early (``| head``) ends it without a word.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from typing import Any
 
 import click
 
+from svmlab.cli.examples import examples_of
 from svmlab.errors import SvmError
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "machine": "svmlab.cli.machine",
+    "new": "svmlab.cli.new",
     "run": "svmlab.cli.run",
     "sweep": "svmlab.cli.sweep",
     "compare": "svmlab.cli.compare",
@@ -29,6 +32,7 @@ COMMANDS = {
     "course": "svmlab.course.command",
     "release": "svmlab.cli.release",
     "bench": "svmlab.bench.command",
+    "completion": "svmlab.cli.completion",
 }
 """Every command, in the order in which help lists them, and the module that has it under its own name."""
 
@@ -45,6 +49,7 @@ class _Group(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command.epilog = examples_of(cmd_name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -56,8 +61,11 @@ class _Group(click.Group):
                 raise
             click.echo(f"svmlab: {_one_line(str(error))}", err=True)
             ctx.exit(2)
-        except (click.exceptions.ClickException, click.exceptions.Abort, click.exceptions.Exit):
-            raise
+        except KeyboardInterrupt:
+            click.echo("svmlab: interrupted", err=True)
+            ctx.exit(130)
+        except (click.exceptions.ClickException, click.exceptions.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click ends these itself
         except Exception as error:  # no traceback reaches a user who did not ask for one
             if ctx.obj:
                 raise
@@ -71,7 +79,11 @@ def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="svmlab COMMAND --help shows examples.",
+)
 @click.version_option(package_name="svmlab")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import click
 
+from svmlab.cli.complete import preset_names
+
 __all__ = ["behaviours"]
 
 
 @click.command()
-@click.option("--diff", nargs=2, metavar="A B", help="Only what two presets choose differently.")
+@click.option(
+    "--diff", nargs=2, metavar="A B", shell_complete=preset_names, help="Only what two presets choose differently."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.option("--into", type=click.Path(path_type=Path), metavar="FILE.md", help="Renew their part of a document.")
 def behaviours(*, diff: tuple[str, str] | None, as_json: bool, into: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from svmlab.cli.complete import machine_names, preset_names
 from svmlab.cli.output import check_outputs
 
 __all__ = ["compare"]
@@ -15,10 +16,14 @@ __all__ = ["compare"]
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--behaviour", "behaviours", multiple=True, help="A preset: of both runs if given twice, else the second."
+    "--behaviour",
+    "behaviours",
+    multiple=True,
+    shell_complete=preset_names,
+    help="A preset: of both runs if given twice, else the second.",
 )
 @click.option("--xnack", "modes", multiple=True, type=click.Choice(["on", "off"]), help="As --behaviour.")
-@click.option("--machine", "machines", multiple=True, help="As --behaviour.")
+@click.option("--machine", "machines", multiple=True, shell_complete=machine_names, help="As --behaviour.")
 @click.option("--times", is_flag=True, help="Times and durations count too.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw both on one axis.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

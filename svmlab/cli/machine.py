@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from svmlab.cli.complete import machine_names
 from svmlab.cli.output import PICTURES, check_output
 from svmlab.errors import InputError
 
@@ -14,7 +15,7 @@ __all__ = ["machine"]
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=machine_names)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.toml", help="Also write the machine to a file.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw its hives and links.")

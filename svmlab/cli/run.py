@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from svmlab.cli.complete import machine_names, preset_names, view_names
 from svmlab.cli.output import check_outputs
+from svmlab.cli.progress import Progress
 from svmlab.errors import InputError
 
 __all__ = ["run"]
@@ -15,18 +17,27 @@ __all__ = ["run"]
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--behaviour", help="A preset, over what the file says.")
+@click.option("--behaviour", shell_complete=preset_names, help="A preset, over what the file says.")
 @click.option("--xnack", type=click.Choice(["on", "off"]), help="Whether GPUs take page faults.")
-@click.option("--machine", "machine_name", help="A machine, over what the file says.")
+@click.option("--machine", "machine_name", shell_complete=machine_names, help="A machine, over what the file says.")
 @click.option("--seed", type=click.IntRange(min=0), help="The seed, over what the file says.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png|.svg", help="Draw the run.")
-@click.option("--view", "view_name", default="timeline", show_default=True, help="What --plot draws.")
+@click.option(
+    "--view",
+    "view_name",
+    default="timeline",
+    show_default=True,
+    shell_complete=view_names,
+    help="What --plot draws.",
+)
 @click.option("--trace", type=click.Path(path_type=Path), metavar="OUT", help="Write the log: .smi .rocr .json .csv")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def run(
     files: tuple[Path, ...], *, plot: Path | None, view_name: str, trace: Path | None, as_json: bool, **head: Any
 ) -> None:
     """Run scenarios and check what they expect.
+
+    All files are read and checked before the first one runs. Several files get a line each, and a summary.
 
     Exit code 0: every expectation held; 1: some did not; 2: a file cannot be used.
     """
@@ -38,15 +49,15 @@ def run(
     _check_view(view_name)
     overrides = Overrides(head["machine_name"], head["xnack"], head["behaviour"], head["seed"])
     scenarios = [load_scenario(path, overrides) for path in files]
-    results = []
+    progress, failed = Progress(sum(len(scenario.steps) for scenario in scenarios)), 0
     for scenario in scenarios:
-        results.append(execute(scenario))
-        _tell_run(scenario, results[-1], as_json=as_json, brief=len(files) > 1)
-    for result in results:
+        result = execute(scenario, progress.watch(scenario.file))
+        progress.clear()
+        failed += not result.ok
+        _tell_run(scenario, result, as_json=as_json, brief=len(files) > 1)
         _write_outputs(result, (plot, view_name), trace, quiet=as_json)
-    failed = sum(not result.ok for result in results)
-    if len(results) > 1 and not as_json:
-        click.echo(f"{len(results) - failed} passed, {failed} failed")
+    if len(files) > 1 and not as_json:
+        click.echo(f"{len(files) - failed} passed, {failed} failed")
     if failed:
         click.get_current_context().exit(1)
 

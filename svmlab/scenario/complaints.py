@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from svmlab.errors import InputError
+from svmlab.scenario.lines import line_of
 from svmlab.scenario.tables import shortened
 
 __all__ = ["KeyedError", "Place"]
@@ -37,11 +38,13 @@ class Place:
         file: the file as the user named it, or the option of the command line.
         n: number of the step, from 1; 0 is the head.
         do: name of the step, as far as there is one.
+        text: what the file holds, if it is at hand: then the line is told, too.
     """
 
     file: str
     n: int = 0
     do: str = ""
+    text: str = ""
 
     def refuse(self, key: str, error: InputError) -> InputError:
         """Put file, step and key in front of what is wrong."""
@@ -50,7 +53,8 @@ class Place:
         what = _cut(error.given)
         if key and what.startswith("is "):
             where, what = f"{where} {what}", ""
-        text = ": ".join(part for part in (self.file, where, what) if part)
+        line = line_of(self.text, self.n, key)
+        text = ": ".join(part for part in (self.file, f"line {line}" if line else "", where, what) if part)
         return InputError(_one_line(text), allowed=_one_line(error.allowed), hint=_one_line(error.hint))
 
     def translate(self, error: ValidationError, raw: object) -> InputError:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
 from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
-from svmlab.hardware.toml_file import parse_toml, read_toml
+from svmlab.hardware.toml_file import parse_toml, read_bytes, text_of
 from svmlab.scenario.complaints import KeyedError, Place
 from svmlab.scenario.names import Names
 from svmlab.scenario.orders import parse_order
@@ -82,9 +82,9 @@ class Overrides:
         names = ("machine", "xnack", "behaviour", "seed")
         return {**raw, **{name: value for name in names if (value := getattr(self, name)) is not None}}
 
-    def origin(self, key: str, file: str) -> Place:
+    def origin(self, key: str, place: Place) -> Place:
         """Where the value of a key of the head stands: in the file, or on the command line."""
-        return Place(f"--{key}" if getattr(self, key, None) is not None else file)
+        return Place(f"--{key}") if getattr(self, key, None) is not None else place
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,9 @@ def load(
         InputError: the file cannot be used; one line with file, step, key, what is wrong and what is allowed.
     """
     path = Path(path)
-    return parse(read_toml(path), overrides, file=str(path), folder=path.parent, known=known)
+    text = text_of(read_bytes(path), str(path))
+    place = Place(str(path), text=text)
+    return _parse(parse_toml(text, str(path)), overrides or Overrides(), place, folder=path.parent, known=known)
 
 
 def loads(text: str, overrides: Overrides | None = None, *, known: Collection[str] | None = None) -> Scenario:
@@ -151,26 +153,31 @@ def parse(
     known: Collection[str] | None = None,
 ) -> Scenario:
     """Check a scenario given as the tables of its file; see ``load``."""
-    overrides = overrides or Overrides()
-    head = _head(raw, overrides, file)
+    return _parse(raw, overrides or Overrides(), Place(file), folder=folder, known=known)
+
+
+def _parse(
+    raw: Mapping[str, Any], overrides: Overrides, place: Place, *, folder: Path | None, known: Collection[str] | None
+) -> Scenario:
+    head = _head(raw, overrides, place)
     # A path on the command line starts where the command does.
-    machine = _machine(head.machine, None if overrides.machine else folder, overrides.origin("machine", file))
-    machine = _with_memory(machine, head, Place(file))
+    machine = _machine(head.machine, None if overrides.machine else folder, overrides.origin("machine", place))
+    machine = _with_memory(machine, head, place)
     context = Context(machine, head.payload)
     steps = tuple(
-        _step(table, context, Place(file, n, _do(table)), known) for n, table in enumerate(head.step, start=1)
+        _step(table, context, replace(place, n=n, do=_do(table)), known) for n, table in enumerate(head.step, start=1)
     )
-    _check_names(steps, head, machine, file)
-    return Scenario(head, machine, steps, file)
+    _check_names(steps, head, machine, place)
+    return Scenario(head, machine, steps, place.file)
 
 
-def _head(raw: Mapping[str, Any], overrides: Overrides, file: str) -> Head:
+def _head(raw: Mapping[str, Any], overrides: Overrides, place: Place) -> Head:
     table = overrides.over(raw)
     try:
         return Head.model_validate(table)
     except ValidationError as error:
         key = next(iter(error.errors()[0]["loc"]), "")
-        raise overrides.origin(str(key), file).translate(error, table) from None
+        raise overrides.origin(str(key), place).translate(error, table) from None
 
 
 def _machine(name: str, folder: Path | None, place: Place) -> Machine:
@@ -204,7 +211,7 @@ def _step(table: dict[str, Any], context: Context, place: Place, known: Collecti
         raise place.translate(error, table) from None
 
 
-def _check_names(steps: tuple[AnyStep, ...], head: Head, machine: Machine, file: str) -> None:
+def _check_names(steps: tuple[AnyStep, ...], head: Head, machine: Machine, place: Place) -> None:
     """Check names in file order; a skipped step defines names for other skipped steps alone."""
     all_names, names = Names(machine), Names(machine)
     for n, step in enumerate(steps, start=1):
@@ -212,7 +219,7 @@ def _check_names(steps: tuple[AnyStep, ...], head: Head, machine: Machine, file:
         try:
             (names if applies else all_names).check(step)
         except KeyedError as error:
-            raise Place(file, n, step.do).refuse(error.key, error) from None
+            raise replace(place, n=n, do=step.do).refuse(error.key, error) from None
         all_names.define(step)
         if applies:
             names.define(step)

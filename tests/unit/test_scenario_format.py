@@ -40,7 +40,34 @@ def test_a_bad_file_is_one_line_that_says_where_and_what_is_allowed(text: str, l
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
         load(path)
-    assert str(caught.value) == f"{path}: {line}"
+    told = re.sub(r": line \d+(?=: )", "", str(caught.value)) if not line.startswith("line ") else str(caught.value)
+    assert told == f"{path}: {line}"
+
+
+LINES = [
+    (HEAD + "# a comment\nseed = -1\n", ": line 4: key seed: "),
+    (HEAD + A + '\n[[step]]\ndo = "munmap"\n\non = "b"\n', ": line 11: step 2 (munmap), key on: "),
+    (HEAD + A + '[[step]]\ndo = "munmap"\n', ": line 7: step 2 (munmap): none of on, address"),
+    (
+        HEAD + A + ' [[ step ]]\ndo = "get_attr"\non = "a"\n"expect"  = {seed = 1}',
+        ": line 10: step 2 (get_attr), key exp",
+    ),
+    (
+        HEAD + A + '[[step]]\ndo = "get_attr"\non = "a"\nexpect.granularity = -1',
+        ": line 10: step 2 (get_attr), key exp",
+    ),
+    ('machine = "toy"\n', ": key title is missing"),
+    (HEAD + 'step = [{do = "run", for = -1}]\n', ": step 1 (run), key for: "),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), LINES, ids=[told[:30] for _, told in LINES])
+def test_an_error_names_the_line_of_the_key_if_it_can_be_told(text: str, told: str, tmp_path: Path):
+    path = tmp_path / "bad.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}{told}")
 
 
 def test_what_would_take_long_or_deep_to_parse_is_refused_at_once():
