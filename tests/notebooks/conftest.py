@@ -33,6 +33,11 @@ class Notebook:
         self.is_learners = path.parent.name != "solutions"
 
     @property
+    def number(self) -> str:
+        """What its file, its title and the ids of its exercises begin with."""
+        return self.path.name.split("_")[0]
+
+    @property
     def code(self) -> list[Any]:
         return [cell for cell in self.cells if cell.cell_type == "code"]
 

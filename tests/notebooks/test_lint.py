@@ -53,7 +53,7 @@ def test_there_is_a_notebook():
 
 def test_the_title_has_the_number_of_the_file(nb):
     (title,) = nb.headings(1)
-    assert title.split()[0] == nb.path.name[:2]
+    assert title.split()[0] == nb.number
     assert nb.cells[0].source.startswith(f"# {title}\n")
 
 
@@ -191,16 +191,15 @@ def test_at_most_five_key_points_each_point_at_an_output(nb):
 
 
 def test_every_exercise_and_prediction_of_the_bank_is_in_its_notebook(nb):
-    number = nb.path.name[:2]
     code = "\n".join(cell.source for cell in nb.code)
     for each in [*bank.exercises(), *bank.predictions()]:
-        assert not each.startswith(number) or f'"{each}"' in code
+        assert not each.startswith(f"{nb.number}.") or f'"{each}"' in code
 
 
 def test_the_text_of_a_prediction_names_every_question_and_choice(nb):
     text = nb.section("Predict")
     for number, asked in bank.predictions().items():
-        if number.startswith(nb.path.name[:2]):
+        if number.startswith(f"{nb.number}."):
             assert [question.name for question in asked.questions if f"`{question.name}`" not in text] == []
             assert [c for question in asked.questions for c in question.choices if f'`"{c}"`' not in text] == []
 
@@ -226,5 +225,5 @@ def test_every_stub_is_followed_by_its_solution(source: Path):
 
 
 def test_every_solution_says_why(solved):
-    exercises = [number for number in bank.exercises() if re.fullmatch(solved.path.name[:2] + r"\.\d+", number)]
+    exercises = [number for number in bank.exercises() if re.fullmatch(solved.number + r"\.\d+", number)]
     assert solved.section("Exercises").count("**Why.**") == len(exercises)

@@ -483,6 +483,37 @@ MENDED = {
 STEPS = {"A": 13, "B": 7, "C": 9, "D": 16, "E": 5}
 
 
+def pages_of_a_line(line):
+    if "@" not in line:
+        return None
+    page, size = line.split("@")[1].split(")")[0].split("(")
+    npages = 1 if line[0] in "78" else int(size, 16)
+    return int(page, 16), int(page, 16) + npages - 1
+
+
+def pages_by_expression(line):
+    found = re.search(r"@([0-9a-f]+)\(([0-9a-f]+)\)", line)
+    more = 0 if found is None or line.startswith(("7 ", "8 ")) else int(found[2], 16) - 1
+    return (int(found[1], 16), int(found[1], 16) + more) if found else None
+
+
+def moves(p, a):
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+
+
+def moves_all_but_swapped(p, a):
+    p.swap_out(a.pages(3, 2))
+    moves(p, a)
+
+
+def moves_all_but_pinned(p, a):
+    p.pin(a.pages(3))
+    moves(p, a)
+
+
+HOME = ("5 6000000 -77 @7f0000000(200) 8a3f->0 8a3f:ffffffff 2", "6 6300000 -77 @7f0000000(200) 8a3f->0 2 0")
+
+
 RIGHT = {
     "00.w1": [64, "64", "0x40", 64.0],
     "00.w2": [5, "0x5", 0x5003 // 4096],
@@ -593,6 +624,11 @@ RIGHT = {
     "12.1": [price, price_by_rounds],
     "12.2": [(7, 0), [7, 1]],
     "12.3": [model_plan, placed(first_that_fits), lambda work: reversed(model_plan(work))],
+    "A.w1": [512, "0x200"],
+    "A.w2": ["the queues stop", "The queues stop "],
+    "A.1": [pages_of_a_line, pages_by_expression],
+    "A.2": [(moves, moves_all_but_swapped), [moves_all_but_swapped, moves]],
+    "A.3": [list(HOME), [line.replace("8a3f:ffffffff 2", "0:0 0").replace("0 2 0", "0 0 0") for line in HOME]],
 }
 WRONG = {
     "00.w1": [63, 256, 65536, 64.5, None, "many"],
@@ -969,6 +1005,40 @@ WRONG = {
         list,
         unfinished,
         model_plan.__name__,
+    ],
+    "A.w1": [2048, 200, "many"],
+    "A.w2": ["the end of the migration", "the queues run again", None],
+    "A.1": [
+        lambda line: None,
+        lambda line: (int(line.split("@")[1].split("(")[0]), 1) if "@" in line else None,
+        lambda line: pages_of_a_line(line.replace("8 ", "6 ").replace("7 ", "6 ")),
+        lambda line: pages_of_a_line(line) and (pages_of_a_line(line)[0], pages_of_a_line(line)[1] + 1),
+        lambda: (0, 1),
+        unfinished,
+        7,
+    ],
+    "A.2": [
+        (moves, moves),
+        (moves, moves_all_but_pinned),
+        (moves, lambda p, a: None),
+        (lambda p, a: None, lambda p, a: None),
+        (moves, lambda p, a: p.set_attr(a.pages(0, 4), access=["gpu0"], prefetch="gpu0")),
+        (moves, lambda p, a: p.mmap(-1)),
+        (moves, lambda p: None),
+        (moves,),
+        moves,
+    ],
+    "A.3": [
+        [],
+        list(HOME[:1]),
+        [HOME[0], HOME[0]],
+        [HOME[0].replace("6000000", "1000000"), HOME[1].replace("6300000", "1300000")],
+        [line.replace("8a3f->0", "0->8a3f") for line in HOME],
+        ["5", "6"],
+        ["", ""],
+        [5, 6],
+        HOME[0],
+        None,
     ],
 }
 

@@ -1,4 +1,4 @@
-"""The exercise bank: one module for each notebook, found by the first two digits of an id."""
+"""The exercise bank: one module for each notebook, whose name is what the ids of its exercises begin with."""
 
 from __future__ import annotations
 
