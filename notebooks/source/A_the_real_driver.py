@@ -182,7 +182,7 @@ for program in (move, one_stays):
     print(sl.describe(sl.pagemap(done.process, done.buffer)))
 
 # %% [markdown]
-# Both logs speak of 8 pages, and yet one of the second run is in RAM. The size is that of the piece that was *to* move.
+# Both logs speak of 8 pages, and yet one of the second run is in RAM. The size is that of the piece that was to move.
 #
 # Nor is every event in a log. The driver keeps 1024 bytes for each reader, and drops silently what does not fit. Two lines were dropped between these:
 
@@ -228,9 +228,9 @@ runs = RunCompare()
 runs
 
 # %% [markdown]
-# 1. *There and back*, `as-intended` and `as-posted`: what is the first event in which they differ, and would a log of the driver show it?
-# 2. *First GPU page fault*: by which line would you know that a kernel is as old as the posting?
-# 3. *First migration*, with `upstream` as the second: do the two do other things, or the same at other times?
+# 1. "There and back", `as-intended` and `as-posted`: what is the first event in which they differ, and would a log of the driver show it?
+# 2. "First GPU page fault": by which line would you know that a kernel is as old as the posting?
+# 3. "First migration", with `upstream` as the second: do the two do other things, or the same at other times?
 
 # %%
 runs.static()

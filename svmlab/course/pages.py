@@ -23,7 +23,7 @@ __all__ = ["Passage", "italics", "met", "named", "pages", "passages", "words"]
 ROOT = Path(__file__).resolve().parents[2]
 _MADE = "<!-- made from notebooks/source by `make notebooks` -->"
 _HEADING = re.compile(r"(#{1,3}) (.+)")
-_EXERCISE = re.compile(r"\d\d\.\d ")
+_EXERCISE = re.compile(r"\w+\.\d ")
 _NEW_PASSAGE = re.compile(r"\n\s*\n|\n(?=\s*(?:[*-]|\d+\.) |\|)")
 _MISCONCEPTION = re.compile(r'\*\*A misconception:\*\* "(.+?)" ?(.*)')
 
