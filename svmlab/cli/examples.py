@@ -16,12 +16,16 @@ EXAMPLES = {
         "svmlab run data/scenarios/first-migration.toml --plot run.png --view pagemap",
         "svmlab run data/scenarios/first-migration.toml --trace run.json",
         "svmlab run data/scenarios/*.toml",
-        "svmlab run data/scenarios/first-migration.toml --behaviour upstream --xnack on",
+        "svmlab run data/scenarios/first-migration.toml --seed 1 --behaviour as-posted",
         "svmlab run data/scenarios/first-migration.toml --json",
     ),
     "sweep": (
         "svmlab sweep data/scenarios/how-large.toml --out rows.csv",
         "svmlab sweep data/scenarios/how-large.toml --out rows.csv --plot",
+    ),
+    "race": (
+        "svmlab race data/scenarios/races/fork-prefetch.toml",
+        "svmlab race data/scenarios/races/fork-prefetch.toml --save found.toml",
     ),
     "compare": (
         "svmlab compare data/scenarios/first-migration.toml data/scenarios/there-and-back.toml",

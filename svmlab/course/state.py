@@ -15,6 +15,14 @@ VARIABLE = "SVMLAB_STATE"
 DEFAULT = ".svmlab"
 """The folder without it, beside the notebook."""
 _FILE = "course.jsonl"
+_LARGEST = 64 << 20
+_FACTS: dict[str, tuple[str, type]] = {
+    "check": ("verdict", str),
+    "hint": ("level", int),
+    "survey": ("answers", dict),
+    "prediction": ("answers", dict),
+}
+"""What each kind of entry tells, and of which type it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +72,24 @@ def kept(at: Path | None = None) -> Kept:
         at: a learner's folder; without it, the one of this process.
     """
     path = (at or folder()) / _FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_LARGEST).splitlines()
+    except OSError:  # nothing was kept, or it cannot be read: learning goes on without it
+        lines = []
     entries = [entry for line in lines if (entry := _entry(line)) is not None]
     return Kept(tuple(entries), len(lines) - len(entries))
 
 
-def _entry(line: str) -> dict[str, Any] | None:
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None if it says nothing that ``keep`` writes."""
     try:
         entry = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) and {"what", "id"} <= entry.keys() else None
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        return None
+    fact, kind = _FACTS.get(str(entry.get("what")), ("", bytes))
+    told = entry.get(fact)
+    plain = all(isinstance(one, str | int | float) for one in told.values()) if isinstance(told, dict) else True
+    return entry if isinstance(told, kind) and not isinstance(told, bool) and plain else None
