@@ -93,7 +93,7 @@ lite: setup $(WITH_TEST) $(VENV)/.with-lite
 	@$(BIN)/python docs/lite/stage.py out/lite-source
 	@rm -rf out/lite out/lite-wheels build
 	@$(BIN)/python -m uv build --quiet --wheel --no-build-isolation --offline --out-dir out/lite-wheels
-	@cd docs/lite && ../../$(BIN)/python -m jupyterlite_core build --log-level=ERROR
+	@cd docs/lite && ../../$(BIN)/python -m jupyterlite_core build >../../out/lite.log 2>&1 || { cat ../../out/lite.log; exit 1; }
 	@echo "the site: out/lite/index.html (serve it: python -m http.server -d out/lite)"
 
 ## delivery: check what leaves the house: book, JupyterLite, Binder, nbgrader, the installed wheel

@@ -18,7 +18,7 @@ from typing import Any
 from svmlab.bench.harness import PAIRS, Case, Row, judged, measure
 from svmlab.errors import InputError
 
-__all__ = ["LAB", "MARGIN_MIB", "footprint", "rows"]
+__all__ = ["LAB", "MARGIN_MIB", "footprint", "resident", "rows"]
 
 MARGIN_MIB = 16.0
 """What svmlab and a large lab may add to a kernel."""
@@ -82,7 +82,7 @@ def footprint(code: str) -> dict[str, float]:
         code: what it runs.
 
     Returns:
-        MiB by the name that /proc has for it: ``VmRSS``, ``RssAnon`` and ``Pss``.
+        MiB by the name that /proc has for it, as ``resident``.
 
     Raises:
         InputError: as ``rows``; or the code fails.
@@ -100,7 +100,7 @@ def footprint(code: str) -> dict[str, float]:
         if answer["content"]["status"] != "ok":
             raise InputError(f"a kernel refused {code!r}: {answer['content'].get('evalue', '')}")
         provisioner: Any = manager.provisioner
-        return _resident(provisioner.process.pid)
+        return resident(provisioner.process.pid)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -110,7 +110,12 @@ def _unheard(_message: object) -> None:
     """What a kernel prints is of no interest here."""
 
 
-def _resident(pid: int) -> dict[str, float]:
+def resident(pid: int) -> dict[str, float]:
+    """What a process holds.
+
+    Returns:
+        MiB by the name that /proc has for it: ``VmRSS``, ``RssAnon``, ``Pss``, and ``VmHWM``, the most it ever held.
+    """
     files = (Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8") for name in ("status", "smaps_rollup"))
     pairs = (line.split(":", 1) for file in files for line in file.splitlines())
-    return {key: int(value.split()[0]) / 1024 for key, value in pairs if key in _NAMES}
+    return {key: int(value.split()[0]) / 1024 for key, value in pairs if key in (*_NAMES, "VmHWM")}
