@@ -16,7 +16,7 @@ from svmlab.hardware.describe import renewed
 
 __all__ = ["ALONG", "MODULES", "bench", "run"]
 
-GROUPS = ("memory", "migration", "growth", "log", "ranges", "faults", "views", "widgets", "start")
+GROUPS = ("memory", "migration", "growth", "log", "ranges", "faults", "traces", "views", "widgets", "start")
 MODULES = {name: f"svmlab.bench.{name}" for name in GROUPS}
 """What can be measured; a module has ``cases()``, timed one after the other, or measures ``rows()`` itself."""
 ALONG = {"views": ("widgets",), "migration": ("growth", "log")}

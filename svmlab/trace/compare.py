@@ -12,6 +12,7 @@ import numpy.typing as npt
 from svmlab.errors import InputError
 from svmlab.log import Event, Log
 from svmlab.log.events import EVENTS, FIELD_SLOTS, KINDS
+from svmlab.trace.trace import trace_of
 from svmlab.trace.why import why
 from svmlab.units import format_time
 
@@ -58,7 +59,7 @@ def compare(first: Any, second: Any, *, times: bool = False) -> Comparison:
     does the reason of a decision whose outcome is the same.
 
     Args:
-        first, second: processes or logs; GPUs of processes are compared by name, those of logs by id.
+        first, second: processes, traces or logs; GPUs are compared by name, those of logs by id.
         times: whether times and durations count too.
 
     Returns:
@@ -89,20 +90,13 @@ def compare(first: Any, second: Any, *, times: bool = False) -> Comparison:
 def _log_of(thing: Any) -> Log:
     log = thing if isinstance(thing, Log) else getattr(thing, "log", None)
     if not isinstance(log, Log):
-        raise InputError(f"{thing!r} cannot be compared: it has no log", allowed="a Process or a Log")
+        raise InputError(f"{thing!r} cannot be compared: it has no log", allowed="a Process, a Trace or a Log")
     return log
 
 
 def _places(thing: Any) -> Callable[[int], str]:
     """Names locations: two machines give the same GPU different ids."""
-    if isinstance(thing, Log):
-        return str
-
-    def name(location: int) -> str:
-        gpu = thing.machine.by_id(location)
-        return f"gpu{gpu.index}" if gpu is not None else str(location)
-
-    return name
+    return str if isinstance(thing, Log) else trace_of(thing).location_name
 
 
 def _rows(log: Log, places: Callable[[int], str], names: dict[str, int], times: bool) -> Rows:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from svmlab.errors import InputError
 from svmlab.log import Event
 from svmlab.trace.chrome import write_chrome
+from svmlab.trace.chrome_in import read_chrome
 from svmlab.trace.csv_file import write_csv
 from svmlab.trace.reading import Dialect, read_rows
 from svmlab.trace.rocr import ROCR, rocr_lines
@@ -140,7 +141,7 @@ def _head(trace: Trace) -> Iterator[str]:
 FORMATS = {
     ".smi": _text("kernel SMI text", SMI, smi_lines, ids=True),
     ".rocr": _text("runtime log", ROCR, rocr_lines, ids=False),
-    ".json": Format("Chrome JSON", write_chrome),
+    ".json": Format("Chrome JSON", write_chrome, read_chrome),
     ".csv": Format("CSV", write_csv),
 }
 """By the ending of a file's name."""

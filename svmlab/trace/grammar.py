@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,10 @@ import numpy.typing as npt
 __all__ = ["Column", "Form", "Grammar", "Match"]
 
 Column = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _DIGITS = np.full(256, 255, np.uint8)
 _DIGITS[list(b"0123456789abcdef")] = np.arange(16)
-_POWERS = 10 ** np.arange(19, dtype=np.int64)
-_SIXTEENS = 16 ** np.minimum(np.arange(19), 15).astype(np.int64)
 _MOST_DIGITS = {16: 15, 10: 18}
 """More than fits 63 bits is no page, time or id."""
 _NEWLINE = 10
@@ -35,7 +33,8 @@ class Form:
 
     Attributes:
         event: the kind of event it tells, a name of the log's event table.
-        template: its text; ``{name:x}`` is a number in lower-case hexadecimal, ``{name:d}`` in decimal.
+        template: its text; ``{name:x}`` is a number in lower-case hexadecimal, ``{name:d}`` in decimal; one whose
+            name ends in ``_`` is of no interest.
         values: fields whose value follows from the form.
         within: least and greatest value of fields that have them; a line with another one has not this form.
     """
@@ -115,31 +114,35 @@ class _Text:
         begins: where each line begins.
         first: the number of the first run in each line or behind it.
         sizes: how many digits each run has.
-        hexadecimal, decimal: its value, if it is a number of that kind.
-        letters: how many digits above 9 it has.
     """
 
     def __init__(self, block: bytes) -> None:
         self.block, self.codes = block, np.frombuffer(block, np.uint8)
         self.digits = _DIGITS[self.codes]
         self.inside = self.digits < 16
-        edges = np.flatnonzero(np.diff(self.inside, prepend=False))
-        self.starts = edges[::2]
-        self.sizes = edges[1::2] - self.starts
-        ends = np.flatnonzero(self.codes == _NEWLINE)
-        self.begins = np.concatenate(([0], ends[:-1] + 1))
+        edges = np.flatnonzero(self.inside[1:] != self.inside[:-1]) + 1
+        if self.inside[0]:
+            edges = np.concatenate(([0], edges))
+        self.starts, self.ends = edges[::2], edges[1::2]
+        self.sizes = self.ends - self.starts
+        newlines = np.flatnonzero(self.codes == _NEWLINE)
+        self.begins = np.concatenate(([0], newlines[:-1] + 1))
         self.first = np.searchsorted(self.starts, self.begins)
-        self._evaluate()
 
-    def _evaluate(self) -> None:
-        digits = self.digits[self.inside]
-        behind = np.cumsum(self.sizes)
-        offsets = behind - self.sizes
-        places = np.repeat(behind.astype(np.int32), self.sizes) - np.arange(1, len(digits) + 1, dtype=np.int32)
-        np.minimum(places, len(_POWERS) - 1, out=places)
-        self.hexadecimal = _sums(digits * _SIXTEENS[places], offsets)
-        self.decimal = _sums(digits * _POWERS[places], offsets)
-        self.letters = _sums(digits > 9, offsets)
+    def numbers(self, runs: npt.NDArray[np.intp], base: int) -> tuple[Column, Flags]:
+        """The values of some runs, and which of them are numbers of that base with few enough digits."""
+        sizes, at = self.sizes[runs], self.ends[runs]
+        good, values = sizes <= _MOST_DIGITS[base], np.zeros(len(runs), np.int64)
+        least = int(sizes.min(initial=_MOST_DIGITS[base]))
+        for place in range(min(int(sizes.max(initial=0)), _MOST_DIGITS[base])):
+            at = at - 1
+            digits = self.digits[at]
+            if place >= least:
+                digits[place >= sizes] = 0
+            if base == 10:
+                good &= digits < base
+            values += digits * np.int64(base**place)
+        return values, good
 
     def skeletons(self) -> list[bytes]:
         """Each line with its numbers shrunk to one character; a number at its begin keeps its first digit."""
@@ -156,11 +159,6 @@ class _Text:
             yield number, self.block[begin:end]
 
 
-def _sums(values: npt.NDArray[Any], offsets: npt.NDArray[np.intp]) -> Column:
-    sums: Column = np.add.reduceat(values, offsets, dtype=np.int64) if len(offsets) else np.zeros(0, np.int64)
-    return sums
-
-
 class _Plan:
     """A form, and which of the numbers in a line of it is what."""
 
@@ -175,23 +173,24 @@ class _Plan:
         text = _Text("".join([*parts, "\n"]).encode())
         (self.skeleton,) = text.skeletons()
         runs = list(enumerate(text.starts.tolist()))
-        self.fields = [(number, *places[start]) for number, start in runs if start in places]
+        known = [(number, *places[start]) for number, start in runs if start in places]
+        self.fields = [each for each in known if not each[1].endswith("_")]
         self.fixed = [
-            (number, text.hexadecimal[number], text.sizes[number]) for number, start in runs if start not in places
+            (number, text.block[start : int(text.ends[number])]) for number, start in runs if start not in places
         ]
 
     def match(self, text: _Text, lines: npt.NDArray[np.intp]) -> tuple[Match, npt.NDArray[np.intp]]:
         """The numbers in lines of this skeleton, and the lines that are not of this form all the same."""
         good, values = np.ones(len(lines), bool), {}
         first = text.first[lines]
-        for number, value, size in self.fixed:
-            good &= (text.hexadecimal[first + number] == value) & (text.sizes[first + number] == size)
-        for number, name, base in self.fields:
+        for number, letters in self.fixed:
             run = first + number
-            values[name] = (text.hexadecimal if base == 16 else text.decimal)[run]
-            good &= text.sizes[run] <= _MOST_DIGITS[base]
-            if base == 10:
-                good &= text.letters[run] == 0
+            good &= text.sizes[run] == len(letters)
+            for at, letter in enumerate(letters):
+                good &= text.codes.take(text.starts[run] + at, mode="clip") == letter
+        for number, name, base in self.fields:
+            values[name], fits = text.numbers(first + number, base)
+            good &= fits
         for name, (least, most) in self.form.within.items():
             good &= (values[name] >= least) & (values[name] <= most)
         kept = lines[good]

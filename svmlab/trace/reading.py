@@ -16,8 +16,8 @@ from svmlab.trace.grammar import Column, Grammar, Match
 
 __all__ = ["Dialect", "Report", "read_rows"]
 
-_BLOCK = 1 << 17
-"""Bytes read at once: what is made of them fits a processor's cache."""
+_BLOCK = 1 << 19
+"""Bytes read at once: many lines of each form, and no more than a few MiB are made of them."""
 _LONGEST = 1 << 12
 """A line is cut here; the kernel's have at most 96 bytes, the runtime's about 200."""
 _SAMPLES = 5
@@ -40,6 +40,7 @@ class Report:
         unordered: how many events have an earlier time than the one before them; they are put in order.
         inferred: how many restores are taken for ones that started over, because another one follows them.
         cut: the last line, if it has no end and was therefore left out.
+        notes: what else there is to say, in sentences.
         comments: the first lines that begin with ``#``; neither the driver nor the runtime writes any.
         gpus: what a comment says about the GPUs: their ids, in order of their index.
     """
@@ -52,12 +53,13 @@ class Report:
     unordered: int = 0
     inferred: int = 0
     cut: str = ""
+    notes: list[str] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     gpus: tuple[int, ...] = ()
 
     def told(self) -> list[str]:
         """What a reader should know before trusting the rest, in sentences."""
-        said = [f"The file says: {comment}." for comment in self.comments]
+        said = [f"The file says: {comment}." for comment in self.comments] + self.notes
         said += [f"{count} lines of {name}." for name, count in self.others.items() if name != "comments"]
         if self.unknown:
             said.append(f"{self.unknown} of {self.lines} lines are not known and were left out:")
@@ -102,7 +104,7 @@ def read_rows(stream: BinaryIO, dialect: Dialect) -> tuple[Column, Report]:
 
     Returns:
         Rows as the log has them, shape ``(events, columns)``, in order of time, with what the lines say for GPUs and
-        locations; and what became of the lines. Memory: 104 bytes an event, and a few MiB.
+        locations; and what became of the lines. Memory: 104 bytes an event, and some 10 MiB.
     """
     report, parts = Report(), [np.zeros((0, WIDTH), np.int64)]
     for block in _blocks(stream, report):
@@ -123,7 +125,7 @@ def _blocks(stream: BinaryIO, report: Report) -> Iterator[bytes]:
         text = rest + chunk
         end = text.rfind(b"\n") + 1
         if end:
-            yield text[:end].replace(b"\r\n", b"\n")
+            yield text[:end].replace(b"\r\n", b"\n") if b"\r" in chunk else text[:end]
         rest = text[end:][:_LONGEST]
     if rest.strip(b"\0\r"):
         report.cut = _shown(rest)

@@ -40,7 +40,7 @@ _STOP, _RESTORE, _AGAIN = (
 
 
 def _agent(name: str) -> str:
-    return f"GPU{{{name}:d}}(0x{{{name}_handle:x}})"
+    return f"GPU{{{name}:d}}(0x{{{name}_handle_:x}})"
 
 
 def _form(event: str, words: str, detail: str, values: Mapping[str, int]) -> Form:
@@ -106,7 +106,9 @@ def _settled(rows: Column) -> int:
     kinds, gpus, found = rows[:, HEAD.index("kind")], rows[:, len(HEAD)], 0
     depth: Counter[int] = Counter()
     last: dict[int, int] = {}
-    for row in np.flatnonzero((kinds == _STOP) | (kinds == _RESTORE)).tolist():
+    where = np.flatnonzero((kinds == _STOP) | (kinds == _RESTORE))
+    where = where[np.isin(gpus[where], _twice(kinds[where], gpus[where]))]
+    for row in where.tolist():
         gpu = int(gpus[row])
         if kinds[row] == _STOP:
             depth[gpu] += 1
@@ -118,6 +120,13 @@ def _settled(rows: Column) -> int:
             found += 1
         last[gpu] = row
     return found
+
+
+def _twice(kinds: Column, gpus: Column) -> Column:
+    """The GPUs that have a restore right behind another one: only there is something to find."""
+    order = np.argsort(gpus, kind="stable")
+    restores, same = kinds[order] == _RESTORE, np.diff(gpus[order]) == 0
+    return np.unique(gpus[order][1:][same & restores[1:] & restores[:-1]])
 
 
 ROCR = Dialect(Grammar(_forms()), _columns, _other, _mended, _settled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -14,7 +14,7 @@ import numpy as np
 from svmlab.errors import InputError
 from svmlab.hardware.tell import tell
 from svmlab.log import Log
-from svmlab.log.events import KINDS
+from svmlab.log.events import KINDS, EventKind
 from svmlab.log.journal import HEAD
 from svmlab.trace.grammar import Column
 from svmlab.trace.reading import Report
@@ -122,13 +122,19 @@ def trace_of_rows(rows: Column, report: Report, *, origin: str, path: Path, numb
     return trace
 
 
-def _cells(rows: Column, *titles: str) -> list[tuple[np.ndarray[Any, Any], int]]:
+def _by_kind(rows: Column) -> Iterator[tuple[EventKind, Column]]:
+    """The kinds of events that are there, and which rows are of each."""
+    kinds = np.ascontiguousarray(rows[:, HEAD.index("kind")])
+    for number in np.flatnonzero(np.bincount(kinds)).tolist():
+        yield KINDS[number], np.flatnonzero(kinds == number)
+
+
+def _cells(rows: Column, *titles: str) -> list[tuple[Column, int]]:
     """Where fields of these names are: for each kind of event that has one, which rows, and the column."""
-    kinds = rows[:, HEAD.index("kind")]
     return [
-        (np.flatnonzero(kinds == number), len(HEAD) + slot)
-        for number in np.unique(kinds).tolist()
-        for slot, title in enumerate(KINDS[number].fields)
+        (where, len(HEAD) + slot)
+        for kind, where in _by_kind(rows)
+        for slot, title in enumerate(kind.fields)
         if title in titles
     ]
 
@@ -160,17 +166,14 @@ def _numbered(rows: Column, told: Sequence[int]) -> tuple[int, ...]:
 def _tasks(rows: Column, log: Log) -> Column:
     """Somebody for each part of the driver that can be busy at a time: views pair events by task."""
     role, gpu = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-    for number, kind in enumerate(KINDS):
-        mine = np.flatnonzero(rows[:, HEAD.index("kind")] == number)
-        if len(mine):
-            role[mine] = _ROLES[kind.name]
-            slots = {title: len(HEAD) + slot for slot, title in enumerate(kind.fields)}
-            ends = np.stack([rows[mine, slots[end]] for end in ("source", "target") if end in slots] or [[0]])
-            gpu[mine] = rows[mine, slots["gpu"]] if "gpu" in slots else ends.max(axis=0)
-    keys = np.column_stack([rows[:, HEAD.index("pid")], role, gpu])
-    who, task = np.unique(keys, axis=0, return_inverse=True)
-    numbers = [log.new_task(_NAMES[one], pid=pid).id for pid, one, _ in who.tolist()]
-    return np.array(numbers, np.int64)[task.reshape(-1)]
+    for kind, where in _by_kind(rows):
+        role[where] = _ROLES[kind.name]
+        ends = [len(HEAD) + slot for slot, title in enumerate(kind.fields) if title in ("gpu", "source", "target")]
+        gpu[where] = rows[where][:, ends].max(axis=1)
+    # One number for all three: a process has at most 22 bits, a GPU 32.
+    who, task = np.unique((rows[:, HEAD.index("pid")] << 34) + (role << 32) + gpu, return_inverse=True)
+    numbers = [log.new_task(_NAMES[one >> 32 & 3], pid=one >> 34).id for one in who.tolist()]
+    return np.array(numbers, np.int64)[task]
 
 
 _NAMES = ("migration", "fault service", "queues", "mapping")

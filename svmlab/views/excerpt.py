@@ -156,8 +156,13 @@ class Excerpt:
         return self._spans(ids[begins], _followers(ids, who)[begins])
 
     def moves(self) -> Spans:
-        """The migrations; one that makes room for another is of other pages, and lies inside of it."""
-        return self._until_next(self._all("migrate_start"), self._all("migrate_end"), "task", "start")
+        """The migrations; one that makes room for another is of other pages, and lies inside of it.
+
+        A log of a driver may lack the end of one; it lasts until the next one of its pages begins then.
+        """
+        ends = self._all("migrate_end")
+        moves = self._until_next(self._all("migrate_start"), ends, "task", "start")
+        return replace(moves, closes=np.where(np.isin(moves.closes, ends), moves.closes, -1))
 
     def steps(self) -> Spans:
         """The steps: one of a migration lasts until the next one of the same pages, or until that migration ends."""

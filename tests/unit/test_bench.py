@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from svmlab.bench import command, faults, growth, log, memory, migration, ranges, report, views
+from svmlab.bench import command, faults, growth, log, memory, migration, ranges, report, traces, views
 from svmlab.bench.harness import Case, measure
 from svmlab.bench.report import render
 from svmlab.errors import InputError
@@ -145,6 +145,17 @@ def test_a_case_of_faults_serves_each_page_once_and_its_base_is_as_many_cycles(n
     counts = {"page_fault_end": 5, "page_fault_dropped": 0, "map_to_gpu": 5, **events}
     assert {name: process.log.count(name) for name in counts} == counts
     assert process.broken_invariants() == []
+
+
+def test_the_cases_of_traces_read_every_line_and_write_every_event():
+    smi, rocr, *writing = traces.cases(lines=300, events=500)
+    assert [case.goal for case in (smi, rocr, *writing)] == [3.0, 3.0, 0.2, 1.0]
+    for case, pattern in ((smi, traces._SMI), (rocr, traces._ROCR)):
+        trace = case.subject()
+        assert (len(trace), trace.report.unknown) == (300, 0)
+        lines = traces.lines_of(".smi" if case is smi else ".rocr", 300)
+        assert all(pattern.match(line) for line in lines), "the base looks at the same"
+        assert len(set(lines)) == 300
 
 
 def test_every_module_with_cases_can_be_asked_for():

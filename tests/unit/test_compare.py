@@ -106,7 +106,7 @@ def test_the_reason_of_a_decision_with_the_same_outcome_is_no_difference():
 
 
 def test_what_has_no_log_is_refused_in_words():
-    with pytest.raises(InputError, match="a Process or a Log"):
+    with pytest.raises(InputError, match="a Process, a Trace or a Log"):
         compare(Log(), 7)
 
 
