@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
   $(addprefix --nbval-sanitize-with=,$(wildcard tests/notebooks/sanitize.cfg))
 
-.PHONY: help setup lab demo test docs lite delivery soak lint format notebooks bench coverage reproducible peers lock system-deps clean
+.PHONY: help setup lab demo test docs lite delivery soak mutants lint format notebooks bench coverage reproducible peers lock system-deps clean
 
 ## help: print this list (also plain `make`)
 help:
@@ -103,6 +103,10 @@ delivery: setup $(WITH_ALL) docs lite
 ## soak: random histories against flat arrays of bytes, SECONDS=120 long; SEED=n repeats what a run printed
 soak: setup $(WITH_TEST)
 	@SVMLAB_SECONDS=$(or $(SECONDS),120) SVMLAB_SEED=$(SEED) $(BIN)/python tests/property/test_byte_oracle.py
+
+## mutants: put faults of one line into a copy of the model; the tests must notice every one (about ten minutes)
+mutants: setup
+	@$(BIN)/python tests/mutants/run.py
 
 ## lint: check style, formatting and types
 lint: setup $(WITH_TEST)

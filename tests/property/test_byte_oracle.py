@@ -3,21 +3,26 @@
 Whatever the driver does, and whatever fails inside it, each byte reads as it was last written, by whoever wrote it.
 Errors are answers; they must not change a byte. `SVMLAB_EXAMPLES` sets how many histories each configuration gets, and
 `SVMLAB_SEED` makes them other ones. As a program (`make soak`) it goes on for `SVMLAB_SECONDS` with ever new ones.
+
+A history is written down as a scenario while it happens: one that fails is left, as short as it can be, in a file that
+`svmlab run` replays.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,8 +37,15 @@ from hypothesis.stateful import (
 from svmlab.errors import BusError, DriverError, MemoryExceptionError, SegmentationFault, SvmError
 from svmlab.hardware.injection import FAULTS
 from svmlab.hardware.machine import Machine
+from svmlab.hardware.memory import Memory
+from svmlab.log import Log
+from svmlab.log.journal import HEAD
 from svmlab.mm.entries import EntryKind
 from svmlab.mm.span import Span
+from svmlab.scenario.contents import Piece, expected_bytes
+from svmlab.scenario.runner import load_scenario, process_of
+from svmlab.scenario.runner import run as run_scenario
+from svmlab.scenario.spans import Contents
 from svmlab.svm.handle import Handle
 from svmlab.svm.process import Process
 from svmlab.uapi import Flag
@@ -42,6 +54,7 @@ from svmlab.units import PAGE_SIZE
 EXAMPLES = int(os.environ.get("SVMLAB_EXAMPLES", "500"))
 SEED = os.environ.get("SVMLAB_SEED", "")
 STEPS = 30
+PHASES = (Phase.generate, Phase.shrink)
 STANDSTILL_NS = 50_000_000
 """How long a machine may do nothing but start over; every worker has had its say long before."""
 TOY = Machine.find("toy")
@@ -58,6 +71,52 @@ SAFE = {
 
 CPU_ERRORS = (BusError, SegmentationFault, MemoryExceptionError)
 SET_ATTR_ERRORS = ("ENOMEM", "ENOSPC", "EAGAIN", "EBUSY", "EDEADLK", "EFAULT", "EINVAL")
+
+
+Step = dict[str, Any]
+
+
+class Recorder:
+    """A history as a scenario: its head, and a step for everything that was done.
+
+    Attributes:
+        head, steps: tables of the file.
+        pending: calls under way and their steps.
+
+    >>> recorder = Recorder(title="Nothing", machine="toy")
+    >>> recorder.add("set_attr", on="a", access=["gpu0"], prefetch=None)
+    {'do': 'set_attr', 'on': 'a', 'access': ['gpu0']}
+    """
+
+    def __init__(self, **head: Any) -> None:
+        self.head: dict[str, Any] = head
+        self.steps: list[Step] = []
+        self.pending: list[tuple[Handle, Step]] = []
+
+    def add(self, do: str, **keys: Any) -> Step:
+        """One more step; what it fails with is entered when it is known."""
+        step = {"do": do, **{key: value for key, value in keys.items() if value is not None}}
+        self.steps.append(step)
+        return step
+
+    def text(self) -> str:
+        """The file."""
+        for handle, step in self.pending:
+            if handle.done and handle.error is not None:
+                step["error"] = handle.error.name
+        tables = [_toml(self.head), *("[[step]]\n" + _toml(step) for step in self.steps)]
+        return "\n".join(tables)
+
+
+def _toml(table: dict[str, Any]) -> str:
+    return "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
+
+
+def _value(value: Any) -> str:
+    """A value as TOML writes it: but for tables it is as in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
 
 
 @dataclass
@@ -86,6 +145,7 @@ class Area:
     """A mapping and what it must hold.
 
     Attributes:
+        name: what it is called.
         first: its first page.
         content: its bytes, shape `(pages, PAGE_SIZE)`.
         alive: which of its pages are still mapped.
@@ -94,6 +154,7 @@ class Area:
         writing: stores under way.
     """
 
+    name: str
     first: int
     content: np.ndarray
     alive: np.ndarray
@@ -102,13 +163,13 @@ class Area:
     writing: list[Writing] = field(default_factory=list)
 
     @classmethod
-    def fresh(cls, first: int, npages: int, shared: bool) -> Area:
+    def fresh(cls, name: str, first: int, npages: int, shared: bool) -> Area:
         content = np.zeros((npages, PAGE_SIZE), np.uint8)
-        return cls(first, content, np.ones(npages, bool), np.zeros(npages, bool), shared)
+        return cls(name, first, content, np.ones(npages, bool), np.zeros(npages, bool), shared)
 
     def inherited(self) -> Area:
         content, writing = (self.content, self.writing) if self.shared else (self.content.copy(), [])
-        return Area(self.first, content, self.alive.copy(), self.readonly.copy(), self.shared, writing)
+        return Area(self.name, self.first, content, self.alive.copy(), self.readonly.copy(), self.shared, writing)
 
     @property
     def npages(self) -> int:
@@ -144,28 +205,52 @@ class Actor:
     process: Process
     areas: list[Area] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        return self.process.name
+
 
 class Lab:
     """One machine with its processes; every operation is applied to the arrays of bytes too."""
 
     def __init__(self, behaviour: str, *, xnack: bool, vram_pages: int, seed: int) -> None:
         self.xnack, self.upstream = xnack, behaviour == "upstream"
-        first = Process(
-            TOY,
-            vram=vram_pages * PAGE_SIZE,
-            ram="16 MiB",
-            behaviour={"base": behaviour, **SAFE},
-            xnack=xnack,
+        size = {"vram": vram_pages * PAGE_SIZE, "ram": "16 MiB"}
+        choices = {"base": behaviour, **SAFE}
+        first = Process(TOY, **size, behaviour=choices, xnack=xnack, seed=seed, name="main")
+        self.record = Recorder(
+            title="A history that lost something",
+            machine="toy",
+            **size,
+            xnack="on" if xnack else "off",
+            behaviour=choices,
             seed=seed,
         )
+        self.named = 0
         self.actors = [Actor(first)]
-        self.handles: list[Handle] = []
         self.faulty = self.moved = False
         self.random = np.random.default_rng(seed)
 
     @property
     def first(self) -> Process:
         return self.actors[0].process
+
+    def new_name(self, kind: str) -> str:
+        """A name that nothing had before."""
+        self.named += 1
+        return f"{kind}{self.named}"
+
+    def step(
+        self, do: str, actor: Actor, area: Area | None = None, pages: tuple[int, int] = (0, 0), **keys: Any
+    ) -> Step:
+        """Write down what is done next, to some pages of a mapping if one is given."""
+        span = {"on": area.name, "offset": pages[0] * PAGE_SIZE, "size": pages[1] * PAGE_SIZE} if area else {}
+        return self.record.add(do, process=actor.name if actor is not self.actors[0] else None, **span, **keys)
+
+    def expect_byte(self, do: str, actor: Actor, area: Area, at: int, **keys: Any) -> None:
+        """Write down that a byte of a mapping should be what it is not."""
+        byte = int(area.content.reshape(-1)[at])
+        self.step(do, actor, **keys, on=area.name, offset=at, size=1, byte=byte)
 
     def find(self, who: int, which: int) -> tuple[Actor, Area] | None:
         """Some mapping of some process, if that has any."""
@@ -182,12 +267,13 @@ class Lab:
         if error is not None and not self.faulty and not forgotten:
             assert error.name in allowed, f"{error.name}: {error}"
 
-    def call(self, work: Callable[[], Any], *allowed: str) -> SvmError | None:
+    def call(self, step: Step, work: Callable[[], Any], *allowed: str) -> SvmError | None:
         """Make a call that may fail."""
         try:
             work()
         except (DriverError, *CPU_ERRORS) as error:
             self.judge(error, *allowed)
+            step["error"] = error.name
             return error
         return None
 
@@ -206,13 +292,18 @@ class Lab:
         if not len(pages):
             return
         found = actor.process.look.content(area.span(0, area.npages)).reshape(-1, PAGE_SIZE)
-        wrong = pages[(found[pages] != area.content[pages]).any(axis=1)] + area.first
-        assert not len(wrong), f"{actor.process.name}: pages {[hex(page) for page in wrong]} lost their bytes"
+        wrong = pages[(found[pages] != area.content[pages]).any(axis=1)]
+        for page in wrong[:3].tolist():
+            differs = int((found[page] != area.content[page]).argmax())
+            self.expect_byte("expect", actor, area, page * PAGE_SIZE + differs)
+        assert not len(wrong), f"{actor.name}: pages {[hex(page + area.first) for page in wrong]} lost their bytes"
 
     def verify_idle(self) -> None:
         """Nothing goes on: every invariant holds, and VRAM is held by pages that live there and by ranges."""
         for actor in self.actors:
             broken, queues = actor.process.broken_invariants(), actor.process.look.queues()
+            if broken or queues not in ("running", "dead"):
+                self.step("expect", actor, consistent=True, queues=None if broken else "running")
             assert not broken, broken
             assert queues in ("running", "dead"), queues
         system = self.first.driver.system
@@ -227,13 +318,19 @@ class Lab:
             held = sum(buffer.npages for buffer in system.buffers.values() if buffer.gpu == gpu)
             assert (vram.used_pages, vram.free_pages) == (held, vram.npages - 1 - held), f"gpu{gpu}"
 
-    def begin_writing(self, area: Area, pages: tuple[int, int], start: Callable[[Span, np.ndarray], Handle]) -> Handle:
-        """Start a store, some bytes short of whole pages."""
+    def begin_writing(
+        self, step: Step, area: Area, pages: tuple[int, int], start: Callable[[Span, np.ndarray], Handle]
+    ) -> Handle:
+        """Start a store, some bytes short of whole pages; its contents tell either when or where it was made."""
         begin, count = pages
         head, tail = self.random.integers(0, 100, 2).tolist()
         low, high = begin * PAGE_SIZE + head, (begin + count) * PAGE_SIZE - tail
-        data = self.random.integers(0, 256, high - low, np.uint8)
-        handle = start(Span(area.first * PAGE_SIZE + low, high - low), data)
+        where = {"pattern": "word-index"} if self.random.integers(0, 3) == 0 else None
+        contents = where or {"word": int(self.random.integers(1, 1 << 32))}
+        span = Span(area.first * PAGE_SIZE + low, high - low)
+        data = expected_bytes(Contents(**contents), [Piece(span, area.first * PAGE_SIZE, area.name)])
+        step.update(offset=low, size=high - low, **contents)
+        handle = start(span, data)
         area.writing.append(Writing(handle, low, high, area.content.reshape(-1)[low:high].copy(), data))
         return handle
 
@@ -261,13 +358,20 @@ class Lab:
     def wait(self, handle: Handle) -> Any:
         return self.first.wait(handle, STANDSTILL_NS)
 
-    def read(self, area: Area, pages: tuple[int, int], start: Callable[[Span], Handle], *allowed: str) -> None:
-        """Load bytes and compare them."""
-        found: list[np.ndarray] = []
-        error = self.call(lambda: found.append(self.wait(start(area.span(*pages)))), *allowed)
+    def read(self, actor: Actor, area: Area, pages: tuple[int, int], *allowed: str, gpu: int | None = None) -> None:
+        """Load bytes with the CPU or a GPU, and compare them."""
+        begin, count = pages
+        start = actor.process.start
+        do, keys = ("cpu_read", {}) if gpu is None else ("gpu_read", {"gpu": f"gpu{gpu}"})
+        step = self.step(do, actor, area, pages, **keys)
+        span, found = area.span(*pages), []
+        load = (lambda: start.cpu_read(span)) if gpu is None else (lambda: start.gpu_read(gpu, span))
+        error = self.call(step, lambda: found.append(self.wait(load())), *allowed)
         if error is None and not area.is_busy(*pages):
-            begin, count = pages
-            assert np.array_equal(found[0], area.content[begin : begin + count].reshape(-1)), "other bytes were read"
+            wrong = found[0] != area.content[begin : begin + count].reshape(-1)
+            if wrong.any():
+                self.expect_byte(do, actor, area, begin * PAGE_SIZE + int(wrong.argmax()), **keys)
+            assert not wrong.any(), "other bytes were read"
 
     def reachable(self, actor: Actor, area: Area, gpu: int, *, write: bool) -> np.ndarray:
         """Pages whose access is not fatal from the start: with xnack off they must be mapped."""
@@ -309,6 +413,8 @@ class Histories(RuleBasedStateMachine):
     BEHAVIOUR = "as-intended"
     XNACK = False
     complete = 0
+    last: Recorder | None = None
+    """The history that was played last: of one that fails, the shortest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -326,18 +432,20 @@ class Histories(RuleBasedStateMachine):
     def begin(self, vram: int, may_fail: bool, npages: int, seed: int, asked: dict[str, Any]) -> None:
         """A process with a mapping that holds something, and attributes, if any."""
         self.lab = Lab(self.BEHAVIOUR, xnack=self.XNACK, vram_pages=vram, seed=seed)
+        type(self).last = self.lab.record
         self.may_fail = may_fail
         self.mmap(0, npages, "anonymous", False)
         if asked:
             self.cpu_write(0, 0, 0, npages, True)
             self.set_attr(0, 0, 0, npages, asked, 0, True)
 
-    def started(self, handle: Handle, wait: bool, *allowed: str) -> None:
+    def started(self, step: Step, handle: Handle, wait: bool, *allowed: str) -> None:
         """Let a call that was started end, or go on."""
         if wait:
-            self.lab.call(lambda: self.lab.wait(handle), *allowed)
+            self.lab.call(step, lambda: self.lab.wait(handle), *allowed)
         else:
-            self.lab.handles.append(handle)
+            step["wait"] = False
+            self.lab.record.pending.append((handle, step))
 
     # memory management
 
@@ -356,8 +464,10 @@ class Histories(RuleBasedStateMachine):
             page = actor.areas[-1].first + actor.areas[-1].npages
             at = None if actor.process.driver.mm.vmas_in(page, page + npages - 1) else page * PAGE_SIZE
         file = "file" if kind == "file_private" else None  # nobody writes it: it is zeros
+        name = self.lab.new_name("m")
+        self.lab.step("mmap", actor, name=name, size=npages * PAGE_SIZE, at=at, kind=kind, file=file)
         buffer = actor.process.mmap(npages * PAGE_SIZE, at=at, kind=kind, file=file)
-        actor.areas.append(Area.fresh(buffer.span.start, npages, kind == "shared"))
+        actor.areas.append(Area.fresh(name, buffer.span.start, npages, kind == "shared"))
 
     @rule(who=WHO, which=WHO, at=SPOT, count=COUNT)
     def munmap(self, who: int, which: int, at: int, count: int) -> None:
@@ -365,6 +475,7 @@ class Histories(RuleBasedStateMachine):
             actor, area = found
             begin, count = area.stretch(at, count)
             if not area.is_busy(begin, count):
+                self.lab.step("munmap", actor, area, (begin, count))
                 actor.process.munmap(area.span(begin, count))
                 area.alive[begin : begin + count] = False
 
@@ -374,6 +485,7 @@ class Histories(RuleBasedStateMachine):
             actor, area = found
             begin, count = area.stretch(at, count)
             if not area.is_busy(begin, count):
+                self.lab.step("discard", actor, area, (begin, count))
                 actor.process.discard(area.span(begin, count))
                 if not area.shared:
                     area.content[begin : begin + count] = 0
@@ -384,6 +496,7 @@ class Histories(RuleBasedStateMachine):
             actor, area = found
             begin, count = area.stretch(at, count)
             if not area.is_busy(begin, count):
+                self.lab.step("mprotect", actor, area, (begin, count), protection=protection)
                 actor.process.mprotect(area.span(begin, count), protection)
                 area.readonly[begin : begin + count] = protection == "r"
 
@@ -398,39 +511,49 @@ class Histories(RuleBasedStateMachine):
             if self.lab.upstream:
                 self.run()
             if not self.lab.upstream or (actor.process.look.locations(area.span(0, area.npages)) <= 0).all():
+                self.lab.step("mremap", actor, area, (0, area.npages))
                 area.first = int(actor.process.mremap(area.span(0, area.npages)).span.start)
 
     @rule(who=WHO, which=WHO, at=SPOT, count=COUNT, wait=st.booleans())
     def swap_out(self, who: int, which: int, at: int, count: int, wait: bool) -> None:
         if found := self.lab.find(who, which):
             actor, area = found
-            self.started(actor.process.start.swap_out(area.span(*area.stretch(at, count))), wait)
+            pages = area.stretch(at, count)
+            step = self.lab.step("swap_out", actor, area, pages)
+            self.started(step, actor.process.start.swap_out(area.span(*pages)), wait)
 
     @rule(who=WHO, which=WHO, at=SPOT, count=st.integers(1, 3), hold=st.booleans())
     def pin(self, who: int, which: int, at: int, count: int, hold: bool) -> None:
         if found := self.lab.find(who, which):
             actor, area = found
             call = actor.process.pin if hold else actor.process.unpin
-            self.lab.call(lambda: call(area.span(*area.stretch(at, count))), *(() if hold else ("EINVAL",)))
+            pages = area.stretch(at, count)
+            step = self.lab.step("pin" if hold else "unpin", actor, area, pages)
+            self.lab.call(step, lambda: call(area.span(*pages)), *(() if hold else ("EINVAL",)))
 
     @rule(who=WHO)
     def fork(self, who: int) -> None:
         parent = self.lab.actors[who % len(self.lab.actors)]
         if len(self.lab.actors) <= 2 and not any(area.writing for area in parent.areas):
-            child = parent.process.fork(f"child {len(self.lab.actors)}")
+            name = self.lab.new_name("child")
+            self.lab.step("fork", parent, name=name)
+            child = parent.process.fork(name)
             self.lab.actors.append(Actor(child, [area.inherited() for area in parent.areas]))
             self.lab.moved = True
 
     @rule()
     def another_process(self) -> None:
         if len(self.lab.actors) <= 2:
-            self.lab.actors.append(Actor(self.lab.first.spawn(f"other {len(self.lab.actors)}")))
+            name = self.lab.new_name("other")
+            self.lab.step("process", self.lab.actors[0], name=name)
+            self.lab.actors.append(Actor(self.lab.first.spawn(name)))
 
     @precondition(lambda self: self.lab is not None and len(self.lab.actors) > 1)
     @rule(who=WHO)
     def exit(self, who: int) -> None:
         self.run()
         actor = self.lab.actors.pop(1 + who % (len(self.lab.actors) - 1))
+        self.lab.step("exit", actor)
         actor.process.exit()
 
     # loads and stores
@@ -441,15 +564,16 @@ class Histories(RuleBasedStateMachine):
             actor, area = found
             pages = area.stretch(at, count)
             if not area.is_busy(*pages):
-                handle = self.lab.begin_writing(area, pages, actor.process.start.cpu_write)
+                step = self.lab.step("cpu_write", actor, area, pages)
+                handle = self.lab.begin_writing(step, area, pages, actor.process.start.cpu_write)
                 allowed = ["SIGSEGV"] if area.readonly.any() else []
-                self.started(handle, wait, *allowed)
+                self.started(step, handle, wait, *allowed)
 
     @rule(who=WHO, which=WHO, at=SPOT, count=COUNT)
     def cpu_read(self, who: int, which: int, at: int, count: int) -> None:
         if found := self.lab.find(who, which):
             actor, area = found
-            self.lab.read(area, area.stretch(at, count), actor.process.start.cpu_read)
+            self.lab.read(actor, area, area.stretch(at, count))
 
     @rule(who=WHO, which=WHO, at=SPOT, count=COUNT, gpu=GPUS, wait=st.sampled_from([True, True, False]))
     def gpu_write(self, who: int, which: int, at: int, count: int, gpu: int, wait: bool) -> None:
@@ -461,8 +585,9 @@ class Histories(RuleBasedStateMachine):
             pages = area.stretch(at, count, reachable)
             if not area.is_busy(*pages):
                 start = actor.process.start
-                handle = self.lab.begin_writing(area, pages, lambda span, data: start.gpu_write(gpu, span, data))
-                self.started(handle, wait, "MEMORY_EXCEPTION")
+                step = self.lab.step("gpu_write", actor, area, pages, gpu=f"gpu{gpu}")
+                handle = self.lab.begin_writing(step, area, pages, lambda span, data: start.gpu_write(gpu, span, data))
+                self.started(step, handle, wait, "MEMORY_EXCEPTION")
 
     @rule(who=WHO, which=WHO, at=SPOT, count=COUNT, gpu=GPUS)
     def gpu_read(self, who: int, which: int, at: int, count: int, gpu: int) -> None:
@@ -470,8 +595,7 @@ class Histories(RuleBasedStateMachine):
             actor, area = found
             reachable = self.lab.reachable(actor, area, gpu, write=False)
             if reachable.any():
-                pages = area.stretch(at, count, reachable)
-                self.lab.read(area, pages, lambda span: actor.process.start.gpu_read(gpu, span), "MEMORY_EXCEPTION")
+                self.lab.read(actor, area, area.stretch(at, count, reachable), "MEMORY_EXCEPTION", gpu=gpu)
 
     # the driver
 
@@ -490,8 +614,9 @@ class Histories(RuleBasedStateMachine):
         if found := self.lab.find(who, which):
             actor, area = found
             begin, count = area.stretch(at, count)
+            step = self.lab.step("set_attr", actor, area, (begin, count + beyond), **asked)
             handle = actor.process.start.set_attr(area.span(begin, count + beyond), **asked)
-            self.started(handle, wait, *SET_ATTR_ERRORS)
+            self.started(step, handle, wait, *SET_ATTR_ERRORS)
 
     @rule(who=WHO, which=WHO, at=SPOT, count=COUNT, where=LOCATIONS, wait=st.booleans())
     def prefetch(self, who: int, which: int, at: int, count: int, where: str, wait: bool) -> None:
@@ -527,7 +652,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(gpu=GPUS, wait=st.booleans())
     def evict_vram(self, gpu: int, wait: bool) -> None:
-        self.started(self.lab.first.start.evict_vram(gpu), wait)
+        step = self.lab.step("evict_vram", self.lab.actors[0], gpu=f"gpu{gpu}")
+        self.started(step, self.lab.first.start.evict_vram(gpu), wait)
 
     @precondition(lambda self: self.may_fail)
     @rule(
@@ -538,21 +664,27 @@ class Histories(RuleBasedStateMachine):
     )
     def inject(self, fault: str, nth: int, count: int, gpu: int | None) -> None:
         self.lab.faulty = True
+        where = None if gpu is None else f"gpu{gpu}"
+        self.lab.step("inject", self.lab.actors[0], fault=fault, nth=nth, count=count, gpu=where)
         self.lab.first.inject(fault, nth=nth, count=count, gpu=gpu)
 
     # time
 
     @rule(ns=TIMES)
     def advance(self, ns: int) -> None:
+        self.lab.record.add("run", **{"for": ns})
         self.lab.first.advance(ns)
 
     @rule()
     def run(self) -> None:
+        self.lab.record.add("run")
         self.lab.first.run(limit_ns=STANDSTILL_NS)
-        for handle in self.lab.handles:
+        for handle, step in self.lab.record.pending:
             assert handle.done, f"{handle} never ends"
             self.lab.judge(handle.error, "SIGSEGV", "MEMORY_EXCEPTION", *SET_ATTR_ERRORS)
-        self.lab.handles.clear()
+            if handle.error is not None:
+                step["error"] = handle.error.name
+        self.lab.record.pending.clear()
         self.lab.verify_idle()
 
     @invariant()
@@ -571,11 +703,14 @@ class Histories(RuleBasedStateMachine):
         for actor in self.lab.actors:
             for area in actor.areas:
                 if area.alive.all():
-                    self.lab.read(area, (0, area.npages), actor.process.start.cpu_read)
+                    self.lab.read(actor, area, (0, area.npages))
         self.run()
         for actor in self.lab.actors[::-1]:
+            self.lab.step("exit", actor)
             actor.process.exit()
+        self.lab.record.add("run")
         self.lab.first.run(limit_ns=STANDSTILL_NS)
+        self.lab.record.add("expect", vram_used={"gpu0": 0, "gpu1": 0, "gpu2": 0})
         system = self.lab.first.driver.system
         assert system.buffers == {}
         assert [vram.used_pages for vram in system.vrams] == [0, 0, 0]
@@ -584,21 +719,36 @@ class Histories(RuleBasedStateMachine):
 CONFIGURATIONS = [(behaviour, xnack) for behaviour in ("as-intended", "upstream") for xnack in (False, True)]
 
 
-def check(behaviour: str, *, xnack: bool, examples: int, seed: int) -> int:
+def machine_for(behaviour: str, *, xnack: bool) -> type[Histories]:
+    """Histories of one configuration."""
+    return type("Histories", (Histories,), {"BEHAVIOUR": behaviour, "XNACK": xnack, "complete": 0})
+
+
+def check(
+    machine: type[Histories], *, examples: int, seed: int, at_once: int = 20, phases: Sequence[Phase] = PHASES
+) -> int:
     """Run histories until so many had all their steps; one that fails is made as short as it can be.
+
+    Args:
+        machine: which histories.
+        examples: how many.
+        seed: makes them other ones.
+        at_once: how many hypothesis is asked for at least; it begins with simple ones.
+        phases: what hypothesis does; making one short may take five minutes.
 
     Returns:
         How many had all their steps: hypothesis ends some of them earlier.
     """
-    machine = type("Histories", (Histories,), {"BEHAVIOUR": behaviour, "XNACK": xnack, "complete": 0})
     while machine.complete < examples:
         run_state_machine_as_test(
             with_seed(seed)(machine),
             settings=settings(
-                max_examples=max(20, examples - machine.complete),
+                max_examples=max(at_once, examples - machine.complete),
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
+                phases=phases,
+                report_multiple_bugs=False,
                 suppress_health_check=list(HealthCheck),
             ),
         )
@@ -609,14 +759,76 @@ def check(behaviour: str, *, xnack: bool, examples: int, seed: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(("behaviour", "xnack"), CONFIGURATIONS)
 def test_no_byte_is_lost_whatever_happens(behaviour: str, xnack: bool) -> None:
-    assert check(behaviour, xnack=xnack, examples=EXAMPLES, seed=int(SEED or 0)) >= EXAMPLES
+    assert check(machine_for(behaviour, xnack=xnack), examples=EXAMPLES, seed=int(SEED or 0)) >= EXAMPLES
+
+
+def replay(path: Path) -> list[str]:
+    """Run a scenario file; what did not hold, or what the model itself stumbled over."""
+    scenario = load_scenario(path)
+    try:
+        return [f"step {each.n}: {each.expected}, found {each.found}" for each in run_scenario(scenario).failures]
+    except (SvmError, AssertionError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        return [f"{type(error).__name__}: {error}"]
+
+
+def happened(log: Log) -> list[list[int]]:
+    """The log but for its texts and tasks, which tell who asked and not what was done."""
+    return np.delete(log.rows(), [HEAD.index("text"), HEAD.index("task")], axis=1).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("behaviour", "xnack"), CONFIGURATIONS)
+def test_a_history_written_down_is_a_scenario_in_which_the_same_happens(
+    behaviour: str, xnack: bool, tmp_path: Path
+) -> None:
+    compared = 0
+
+    class Replayed(Histories):
+        BEHAVIOUR, XNACK = behaviour, xnack
+
+        def teardown(self) -> None:
+            nonlocal compared
+            super().teardown()
+            if self.lab is None:
+                return
+            (path := tmp_path / "history.toml").write_text(self.lab.record.text(), encoding="utf-8")
+            process = process_of(scenario := load_scenario(path))
+            assert run_scenario(scenario, process=process).failures == []
+            assert happened(process.log) == happened(self.lab.first.log)
+            compared += 1
+
+    check(Replayed, examples=2, seed=3, at_once=4)
+    assert compared >= 2
+
+
+@pytest.mark.slow
+def test_a_history_that_fails_is_left_as_a_scenario_that_fails_the_same_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Memory, "copy", lambda *_: None)  # the copy engine moves nothing
+        with pytest.raises(AssertionError):
+            soak(1, 0, tmp_path, phases=[Phase.generate])
+        path = tmp_path / "soak-0.toml"
+        assert replay(path) != []
+    assert replay(path) == []
+    told = capsys.readouterr().out
+    assert "make soak SEED=0" in told
+    assert "svmlab run" in told
+    assert load_scenario(path).steps[-1].do in ("expect", "cpu_read", "gpu_read")
 
 
 ROUND = 50
 
 
-def soak(seconds: float, seed: int) -> int:
+def soak(seconds: float, seed: int, folder: Path, phases: Sequence[Phase] = PHASES) -> int:
     """Go on for a while with other histories; a round's seed also says which configuration it is for.
+
+    Args:
+        seconds: how long.
+        seed: of the first round.
+        folder: where a history that fails is left as a scenario.
+        phases: as of ``check``.
 
     Returns:
         How many histories had all their steps.
@@ -625,17 +837,29 @@ def soak(seconds: float, seed: int) -> int:
     while True:
         behaviour, xnack = CONFIGURATIONS[seed % len(CONFIGURATIONS)]
         print(f"seed {seed}: {behaviour}, xnack {'on' if xnack else 'off'}, after {histories} histories", flush=True)
+        machine = machine_for(behaviour, xnack=xnack)
         try:
-            histories += check(behaviour, xnack=xnack, examples=ROUND, seed=seed)
+            histories += check(machine, examples=ROUND, seed=seed, phases=phases)
         except BaseException:
             print(f"Again: make soak SEED={seed} SECONDS=1", flush=True)
+            if machine.last is not None:
+                _leave(machine.last, folder / f"soak-{seed}.toml")
             raise
         if time.monotonic() >= end:
             return histories
         seed += 1
 
 
+def _leave(record: Recorder, path: Path) -> None:
+    """Leave a history as a scenario, and tell whether that fails, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(record.text(), encoding="utf-8")
+    failures = replay(path)
+    print(f"The shortest history that fails: svmlab run {path}", flush=True)
+    print("\n".join(failures) or "As a scenario it does not fail: what is wrong cannot be said in one.", flush=True)
+
+
 if __name__ == "__main__":
     first = int(SEED or random.SystemRandom().randrange(10**6))
-    count = soak(float(os.environ.get("SVMLAB_SECONDS", "120")), first)
+    count = soak(float(os.environ.get("SVMLAB_SECONDS", "120")), first, Path("out"))
     print(f"{count} histories of {STEPS} steps from seed {first} on: no byte was lost")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import pytest
 
 from svmlab.errors import InputError
+from svmlab.hardware.gpu import RawFault
 
 
 def gone(lab):
@@ -331,3 +332,11 @@ def test_the_end_of_a_fault_tells_in_words_whether_it_was_served(lab):
     y.fault(**options)
     told = [str(each.p.log.events("page_fault_end")[-1]) for each in (x, y)]
     assert [line.rpartition(f"{x.base:#x} ")[2] for line in told] == ["is served", "fails with EAGAIN"]
+
+
+def test_a_fault_reported_at_the_instant_of_a_munmap_is_stale_and_the_first_younger_one_ends_the_draining(lab):
+    x = lab()
+    device = x.p.driver.devices[0]
+    device.checkpoint_ns = 500
+    reported = [RawFault(x.a.span.start, False, raised_ns) for raised_ns in (499, 500, 501, 500)]
+    assert [x.p.driver.behaviour.stale_faults(device, fault) for fault in reported] == [True, True, False, False]
