@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from svmlab.hardware.machine import Machine
@@ -126,7 +126,7 @@ class LateReport(Lab):
         self._machine = Machine.find(machine)
         self.munmap = slider(0, _LATEST_US, 200, step=5)
         self.of, self.stale = choice(list(_SPANS), _PAGE), choice(list(_STALE), _BY_TIME)
-        super().__init__({"munmap, us": self.munmap, "of": self.of, "stale reports are told": self.stale})
+        super().__init__({"after, us": self.munmap, "of": self.of, "stale told": self.stale})
 
     def page(self) -> str:
         """See ``Lab.page``."""
@@ -135,7 +135,8 @@ class LateReport(Lab):
             f"{format_time(event.time_ns - run.begin_ns)}: {_counted(run, event)}" for event in run.events(*_KINDS)
         )
         left = (bullets("What happens", events), labelled("Why:", run.because))
-        right = (told(timeline(run.process, since=run.since), RIGHT),)
+        title = f"Timeline of a munmap {self.munmap.value} us after the touch"
+        right = (told(replace(timeline(run.process, since=run.since), title=title), RIGHT),)
         return heading(f"munmap {self.munmap.value} us after the touch: {run.outcome}") + beside(
             (LEFT, left), (RIGHT, right)
         )
