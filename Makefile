@@ -119,7 +119,7 @@ format: setup $(WITH_TEST)
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
-## notebooks: build learner and solution notebooks, glossary and misconceptions from notebooks/source
+## notebooks: build learner and solution notebooks, glossary, misconceptions and the guide's tables from notebooks/source
 notebooks: setup $(WITH_TEST)
 	$(BIN)/python -m svmlab.course.build
 	$(BIN)/python -m svmlab.course.pages

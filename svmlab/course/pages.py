@@ -1,7 +1,8 @@
 """Pages about the course, made from its sources: ``python -m svmlab.course.pages``.
 
 ``docs/glossary.md`` has each word of ``notebooks/source/glossary.toml`` with the place where it is met first;
-``docs/misconceptions.md`` has each misconception that a lesson names, and what the survey asks for.
+``docs/misconceptions.md`` has each misconception that a lesson names, and what the survey asks for; the tables of
+``docs/instructor.md`` list lessons and exercises.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from svmlab.course.bank.misconceptions import MISCONCEPTIONS
+from svmlab.course.desk import desk, renewed
 from svmlab.course.editions import EDITIONS, LESSON, read_source, tags_of
 from svmlab.errors import InputError
 
@@ -141,7 +143,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     Raises:
         InputError: a word of the glossary is in no lesson.
     """
-    return {root / "docs" / "glossary.md": _glossary(root), root / "docs" / "misconceptions.md": _misconceptions(root)}
+    made = {"glossary.md": _glossary(root), "misconceptions.md": _misconceptions(root)}
+    return {**{root / "docs" / name: text for name, text in made.items()}, desk(root): renewed(root)}
 
 
 def _glossary(root: Path) -> str:
