@@ -7,6 +7,7 @@ process its share of what several use. All of them are compared with a kernel th
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -93,7 +94,9 @@ def footprint(code: str) -> dict[str, float]:
         from jupyter_client.manager import start_new_kernel
     except ImportError as error:
         raise InputError("bench start without Jupyter", hint='pip install "svmlab[lab]"') from error
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # As on a learner's machine, the second kernel finds compiled what the first one loaded.
+    quiet["env"] = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     manager, client = start_new_kernel(kernel_name="python3", startup_timeout=_START_S, **quiet)
     try:
         answer = client.execute_interactive(code, timeout=_START_S, output_hook=_unheard)
