@@ -17,10 +17,11 @@ WITH_ALL := $(addprefix $(VENV)/.with-,test docs grading lite cluster delivery)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 # What `make lab` opens: the first notebook, or the folder while there is none.
 FIRST := $(firstword $(sort $(wildcard notebooks/00_*.ipynb)) notebooks)
-# What `make coverage` runs: a tracer slows each line, so tests of pictures, notebooks and speed stay out.
-BELOW_VIEWS := svmlab/hardware svmlab/log svmlab/mm svmlab/scenario svmlab/svm svmlab/trace tests/property tests/scenarios \
-  tests/vectors $(filter-out tests/unit/views tests/unit/widgets tests/unit/test_bench.py $(wildcard tests/unit/test_course*), \
-  $(wildcard tests/unit/*/ tests/unit/test_*.py)) --deselect tests/unit/memory/test_no_loop_per_page.py
+# What `make coverage` runs: a tracer slows each line, so tests of pictures, notebooks, text and speed stay out.
+ASIDE := $(foreach name,bench course* documents house_style import_ladder kernel_symbols lab makefile package,tests/unit/test_$(name).py)
+BELOW_VIEWS := $(addprefix svmlab/,hardware log mm scenario svm trace) $(addprefix tests/,property scenarios vectors) \
+  $(addprefix tests/unit/,faults memory migration ranges restore trace) \
+  $(filter-out $(wildcard $(ASIDE)),$(wildcard tests/unit/test_*.py)) --ignore tests/unit/memory/test_no_loop_per_page.py
 DEMO_PLOT := out/first-migration.png
 SYSTEM_PACKAGES := python3-venv chromium fonts-dejavu-core
 
@@ -133,7 +134,9 @@ bench: setup $(WITH_TEST)
 ## coverage: the tests of what lies below views, and which of its lines and branches none of them runs
 coverage: setup $(WITH_TEST)
 	@mkdir -p out
-	SVMLAB_EXAMPLES=10 $(BIN)/python -m coverage run --data-file=out/coverage -m pytest -q -p no:cacheprovider $(BELOW_VIEWS)
+	@# In another order each time: no test may depend on what ran before it.
+	SVMLAB_EXAMPLES=10 SVMLAB_ORDER=$${SVMLAB_ORDER:-$$(date +%s)} && export SVMLAB_EXAMPLES SVMLAB_ORDER && \
+	  echo "SVMLAB_ORDER=$$SVMLAB_ORDER" && $(BIN)/python -m coverage run --data-file=out/coverage -m pytest -q -p no:cacheprovider $(BELOW_VIEWS)
 	$(BIN)/python -m coverage report --data-file=out/coverage
 
 ## reproducible: the same bytes of trace from every Python here, with the lowest and the newest numpy it can have

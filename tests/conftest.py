@@ -1,8 +1,12 @@
-"""What holds for every test: no learner's state is touched, and the same examples are tried on every run."""
+"""What holds for every test: no learner's state is touched, and the same examples are tried on every run.
+
+``SVMLAB_ORDER=n`` shuffles modules, and the tests of each of them: no test may depend on what ran before it.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 from hypothesis import settings
@@ -12,6 +16,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 settings.register_profile("svmlab", derandomize=True, deadline=None, database=None)
 settings.load_profile("svmlab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if seed := os.environ.get("SVMLAB_ORDER"):
+        dice, modules = random.Random(seed), list({item.nodeid.partition("::")[0]: None for item in items})
+        dice.shuffle(modules)
+        dice.shuffle(items)
+        items.sort(key=lambda item: modules.index(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(autouse=True)
