@@ -18,10 +18,15 @@ def release(out: Path, numbers: tuple[str, ...], *, seed: int | None) -> None:
 
     Exercises become answer cells with points and tests; go on in OUT with `nbgrader generate_assignment NN_name`.
     """
+    from importlib.util import find_spec
+
     from svmlab.course.build import sources
     from svmlab.course.release import release as write
+    from svmlab.errors import InputError
     from svmlab.resources import notebooks_path
 
+    if missing := [name for name in ("jupytext", "nbformat") if find_spec(name) is None]:
+        raise InputError(f"{' and '.join(missing)} not installed", hint="pip install 'svmlab[grading]'")
     made = write(out, sources(notebooks_path(), numbers), seed=seed)
     for path in made:
         click.echo(f"wrote {path}")

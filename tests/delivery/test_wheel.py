@@ -49,10 +49,10 @@ def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source,) = home.glob("svmlab-*")
     pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", home)
     run(*pip, source)
-    venv.create(home / "venv", with_pip=True)
+    venv.create(home / "venv")
     own = home / "venv" / "bin"
     (home / "locked.txt").write_text(run(sys.executable, ROOT / ".ci" / "locked.py", "lab"), encoding="utf-8")
-    install = (own / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    install = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", own / "python")
     run(*install, "--require-hashes", "-r", home / "locked.txt")
     run(*install, "--no-deps", next(home.glob("svmlab-*.whl")))
     return own

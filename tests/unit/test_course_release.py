@@ -88,6 +88,13 @@ def test_the_command_says_what_it_wrote(tmp_path):
     assert (done.exit_code, "no source for 99" in done.output) == (2, True)
 
 
+def test_without_the_packages_for_grading_the_command_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = CliRunner().invoke(main, ["release", str(tmp_path / "out")])
+    assert (done.exit_code, "pip install 'svmlab[grading]'" in done.output) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("number", [each.id for each in bank.exercises().values() if each.drawn])
 def test_random_cases_accept_what_the_check_accepts(number: str):
     answer = _solution(number)
