@@ -18,7 +18,7 @@ from svmlab.trace.rocr import ROCR, rocr_lines
 from svmlab.trace.smi import SMI, smi_lines
 from svmlab.trace.trace import SIMULATION, Trace, trace_of, trace_of_rows
 
-__all__ = ["FORMATS", "Format", "format_of", "read_trace", "write_trace"]
+__all__ = ["FORMATS", "Format", "format_of", "read_stream", "read_trace", "write_trace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,20 @@ def read_trace(path: str | PathLike[str]) -> Trace:
     if not source.is_file():
         raise InputError(f"there is no file {source}", hint="svmlab run SCENARIO.toml --trace x.smi writes one")
     with source.open("rb") as stream:
-        found = FORMATS[source.suffix] if source.suffix in FORMATS else _by_look(stream)
-        if found.read is None:
-            raise InputError(f"{source} to read: svmlab only writes {found.name}", allowed=", ".join(_READABLE))
-        trace = found.read(stream, source)
+        return read_stream(stream, source)
+
+
+def read_stream(stream: BinaryIO, source: Path) -> Trace:
+    """Read a trace from what is open for reading, a file or bytes in memory; as ``read_trace``.
+
+    Args:
+        stream: the bytes, from their beginning.
+        source: a name: its ending may say the format, and messages and the trace have it.
+    """
+    found = FORMATS[source.suffix] if source.suffix in FORMATS else _by_look(stream)
+    if found.read is None:
+        raise InputError(f"{source} to read: svmlab only writes {found.name}", allowed=", ".join(_READABLE))
+    trace = found.read(stream, source)
     if not len(trace) and trace.report.unknown:
         raise InputError(
             f"{source} has {trace.report.lines} lines, and none of them is an event of {found.name}",

@@ -112,7 +112,8 @@ class Replay:
         shown = set(np.linspace(0, len(moves) - 1, min(len(moves), _MOMENTS - 1)).round().astype(int).tolist())
         places = _homes(self.residency[pid], start, last)
         of = f"{start << PAGE_SHIFT:#x}"
-        moments = [Moment(moves[0].time_ns, {"cpu": places.copy()}, self._name, "before", of)]
+        begin_ns = int(self.trace.log.column("time").min())
+        moments = [Moment(begin_ns, {"cpu": places.copy()}, self._name, "before", of)]
         for number, event in enumerate(moves):
             places[max(event.start - start, 0) : event.last - start + 1] = event.fields["target"]
             if number in shown:

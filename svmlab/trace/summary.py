@@ -55,6 +55,11 @@ class Moved:
     pieces: int
     npages: int
 
+    @property
+    def nbytes(self) -> int:
+        """The same in bytes."""
+        return self.npages * PAGE_SIZE
+
 
 @dataclass(frozen=True, slots=True)
 class Faults:
@@ -96,6 +101,16 @@ class Span:
     last: int
     moves: int
     place: str
+
+    @property
+    def address(self) -> int:
+        """Where it begins, in bytes."""
+        return self.start << PAGE_SHIFT
+
+    @property
+    def nbytes(self) -> int:
+        """How large it is."""
+        return (self.last - self.start + 1) * PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +280,7 @@ def _together(rows: Iterable[_Row]) -> Iterator[tuple[str, ...]]:
 
 def _move_row(moved: Moved) -> tuple[str, ...]:
     ends = (place_name(moved.source), place_name(moved.target))
-    return moved.trigger, *ends, str(moved.pieces), about(moved.npages * PAGE_SIZE)
+    return moved.trigger, *ends, str(moved.pieces), about(moved.nbytes)
 
 
 def _stop_row(stopped: Stopped) -> _Row:
@@ -284,5 +299,4 @@ def _unmap_row(unmapped: Unmapped) -> _Row:
 
 
 def _span_row(span: Span) -> tuple[str, ...]:
-    nbytes = (span.last - span.start + 1) * PAGE_SIZE
-    return f"{span.start << PAGE_SHIFT:#x}", str(span.moves), about(nbytes), place_name(span.place)
+    return f"{span.address:#x}", str(span.moves), about(span.nbytes), place_name(span.place)

@@ -44,6 +44,11 @@ class Chain(Sequence[Event]):
     def __getitem__(self, index: int | slice) -> Event | tuple[Event, ...]:
         return self._events[index]
 
+    @property
+    def reason(self) -> str:
+        """Why the first of them happened and why the event follows, as far as that was inferred; else empty."""
+        return "; ".join(note for note in reversed(self._notes) if note)
+
     def __str__(self) -> str:
         lines = []
         told = zip(reversed(self._events), reversed(self._notes), strict=True)

@@ -14,6 +14,7 @@ from svmlab.widgets.range_editor import RangeEditor
 from svmlab.widgets.restore_race import RestoreRace
 from svmlab.widgets.run_compare import RunCompare
 from svmlab.widgets.stepper import MigrationStepper
+from svmlab.widgets.trace_viewer import TraceViewer
 
 __all__ = [
     "AddressExplorer",
@@ -30,4 +31,5 @@ __all__ = [
     "RangeEditor",
     "RestoreRace",
     "RunCompare",
+    "TraceViewer",
 ]

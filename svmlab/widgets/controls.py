@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import ipywidgets as widgets
 
-__all__ = ["choice", "numbered", "row", "slider", "text"]
+__all__ = ["choice", "file", "numbered", "row", "slider", "text", "uploaded"]
 
 _BOX, _SLIDER = "180px", "190px"
 """Widths of a number's two parts: narrow enough to stand in one row with a choice and Reset."""
@@ -41,6 +42,29 @@ def slider(low: int, high: int, start: int, *, step: int = 1, live: bool = False
 def text(start: str) -> widgets.Text:
     """Words or numbers as the reader writes them, taken when Enter is pressed or the box is left."""
     return widgets.Text(value=start, continuous_update=False)
+
+
+def file(name: str, endings: str) -> widgets.FileUpload:
+    """A button that takes one file of the reader's own.
+
+    Args:
+        name: what it takes.
+        endings: of files that are offered, as HTML wants them: ``".smi,.rocr"``.
+    """
+    return widgets.FileUpload(description=name, accept=endings, multiple=False)
+
+
+def uploaded(value: Any) -> tuple[str, bytes] | None:
+    """The name and the content of the file that was given last; None if there is none.
+
+    Args:
+        value: of a ``file`` control: since version 8 a tuple of files, before a dict by name.
+    """
+    if isinstance(value, Mapping):
+        files = [{"name": name, **found} for name, found in value.items()]
+    else:
+        files = list(value)
+    return (str(files[-1]["name"]), bytes(files[-1]["content"])) if files else None
 
 
 def numbered(slider: widgets.IntSlider, name: str) -> widgets.BoundedIntText:

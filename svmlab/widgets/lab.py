@@ -26,6 +26,7 @@ class Lab(Shown, ABC):
 
     Args:
         controls: at most four, by the names the reader sees; their values now are those that ``reset`` goes back to.
+        further: a control behind them that has no value to go back to; it counts as one of the four.
 
     Attributes:
         reset: the button that goes back to the start.
@@ -33,12 +34,12 @@ class Lab(Shown, ABC):
         view: pictures, sentences and reason, as HTML.
     """
 
-    def __init__(self, controls: Mapping[str, widgets.DOMWidget]) -> None:
+    def __init__(self, controls: Mapping[str, widgets.DOMWidget], *further: widgets.DOMWidget) -> None:
         self._controls = tuple(controls.values())
         self._start = [control.value for control in self._controls]
         self.message, self.view = widgets.HTML(), widgets.HTML()
         self.reset = widgets.Button(description="Reset")
-        self.box = widgets.VBox([row(controls, self.reset), self.message, self.view])
+        self.box = widgets.VBox([row(controls, *further, self.reset), self.message, self.view])
         self.reset.on_click(lambda _button: self.restart())
         self._observe()
         self.restart()

@@ -72,6 +72,22 @@ def refuses(widget):
     widget.until(begin)
 
 
+def takes_files(widget):
+    """A log that is uploaded is shown; what is no log is refused in words, and the page stays."""
+    begin, files = widget.state(), widget.here.locator("input[type=file]")
+    files.set_input_files({"name": "soup.txt", "mimeType": "text/plain", "buffer": b"a recipe\nfor soup\n"})
+    widget.page.wait_for_function("here => here.querySelector('[role=alert]')", arg=widget.here.element_handle())
+    now = widget.state()
+    assert "soup.txt" in now["refused"]
+    assert {**now, "refused": ""} == begin
+    log = b"9 1 -7 8a3f 0\n5 2 -7 @100(10) 0->8a3f 0:0 0\n6 3 -7 @100(10) 0->8a3f 0 0\n"
+    upload = {"name": "mine.smi", "mimeType": "text/plain", "buffer": log}
+    together(*widget.after(lambda: files.set_input_files(upload), "a log"))
+    assert "64 KiB moved" in widget.state()["heading"]
+    widget.control("button", "Reset").click()
+    widget.until(begin)
+
+
 @pytest.mark.browser
 @pytest.mark.slow
 def test_every_widget_follows_keyboard_and_mouse(reader):
@@ -84,6 +100,8 @@ def test_every_widget_follows_keyboard_and_mouse(reader):
         work(widget)
         if widget.here.get_by_role("textbox").count():
             refuses(widget)
+        if widget.here.locator("input[type=file]").count():
+            takes_files(widget)
         widget.after(next(choices(widget), next(numbers(widget), None))[1], "for a picture")
         reader.shoot(f"{name}-changed", widget.here)
     assert reader.errors == []

@@ -14,6 +14,7 @@ USED = {
     "BoundedIntText": {"value", "min", "max", "step", "description"},
     "Button": {"description"},
     "Dropdown": {"options", "value", "description"},
+    "FileUpload": {"accept", "description"},
     "HBox": {"children", "layout"},
     "HTML": {"value"},
     "IntSlider": {"value", "min", "max", "step", "continuous_update", "readout"},
@@ -27,7 +28,7 @@ def other_value(control):
     """A value that the control does not have now."""
     if isinstance(control, ipywidgets.Dropdown):
         return next(value for _, value in control.options if value != control.value)
-    if isinstance(control, ipywidgets.Text):
+    if isinstance(control, ipywidgets.Text | ipywidgets.FileUpload):
         return None
     return control.min if control.value != control.min else control.max
 
@@ -179,7 +180,9 @@ def test_a_reset_draws_one_page_and_not_one_for_each_control(read, monkeypatch):
     assert drawn == [1]
 
 
-@pytest.mark.parametrize("name", [name for name in svmlab.widgets.__all__ if name not in ("DefectLab", "RunCompare")])
+@pytest.mark.parametrize(
+    "name", [name for name in svmlab.widgets.__all__ if name not in ("DefectLab", "RunCompare", "TraceViewer")]
+)
 def test_a_machine_that_does_not_exist_is_refused(name):
     with pytest.raises(InputError, match="nowhere"):
         getattr(svmlab.widgets, name)(machine="nowhere")
