@@ -20,7 +20,7 @@ from svmlab.bench.harness import PAIRS, Row, judged
 from svmlab.errors import InputError
 from svmlab.svm.buffer_view import Buffer
 from svmlab.svm.process import Process
-from svmlab.units import GIB, MIB
+from svmlab.units import GIB, MIB, format_size
 
 __all__ = ["MEASURED", "measured", "rows"]
 
@@ -33,53 +33,56 @@ GOALS = {"populated": (6.0, "bytes a page"), "mapped": (5.0, "more bytes a page"
 """What stays may be at most so much; what is taken for a while ``_MOST_MIB``."""
 
 
-def rows(pairs: int = PAIRS, *, state_gib: int = 128, moved_gib: int = 4, bytes_gib: int = 1) -> Iterator[Row]:
+def rows(
+    pairs: int = PAIRS, *, state: int = 128 * GIB, moved: int = 4 * GIB, contents: int = GIB // 2
+) -> Iterator[Row]:
     """Measure everything.
 
     Args:
         pairs: how often, each time in a fresh process.
-        state_gib: how much memory is populated, and mapped.
-        moved_gib: how much is migrated, as page state.
-        bytes_gib: how much is migrated and swapped with its contents.
+        state: how many bytes are populated, and mapped.
+        moved: how many are migrated, as page state.
+        contents: how many are migrated and swapped with their contents.
 
     Raises:
         InputError: the operating system does not tell what a process takes as Linux does.
     """
     if not sys.platform.startswith("linux"):
         raise InputError("bench memory on this operating system", allowed="Linux: it reads /proc/self")
-    yield _row("populated", state_gib, pairs, f"page state of {state_gib} GiB, populated")
-    yield _row("mapped", state_gib, pairs, f"{state_gib} GiB mapped by a GPU")
-    for what, gib in [(what, moved_gib) for what in STATE] + [(what, bytes_gib) for what in CONTENTS]:
-        yield _row(what, gib, pairs, f"for a while, {gib} GiB {TRANSIENTS[what]}")
+    yield _row("populated", state, pairs, f"page state of {format_size(state)}, populated")
+    yield _row("mapped", state, pairs, f"{format_size(state)} mapped by a GPU")
+    for what, nbytes in [(what, moved) for what in STATE] + [(what, contents) for what in CONTENTS]:
+        yield _row(what, nbytes, pairs, f"for a while, {format_size(nbytes)} {TRANSIENTS[what]}")
 
 
-def _row(what: str, gib: int, pairs: int, name: str) -> Row:
+def _row(what: str, nbytes: int, pairs: int, name: str) -> Row:
     begin = perf_counter_ns()
-    values = [_in_a_process(what, gib) for _ in range(pairs)]
+    values = [_in_a_process(what, nbytes) for _ in range(pairs)]
     goal, unit = GOALS.get(what, (_MOST_MIB, "MiB beyond before and after"))
     return judged(name, values, goal, base=unit, ms=(perf_counter_ns() - begin) / pairs / 1e6)
 
 
-def _in_a_process(what: str, gib: int) -> float:
-    script = f"from svmlab.bench.memory import measured; print(measured({what!r}, {gib}))"
+def _in_a_process(what: str, nbytes: int) -> float:
+    script = f"from svmlab.bench.memory import measured; print(measured({what!r}, {nbytes}))"
     environment = os.environ | (_NOTHING_KEPT if what in TRANSIENTS else {})
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
     return max(0.0, float(done.stdout))
 
 
-def measured(what: str, gib: int) -> float:
+def measured(what: str, nbytes: int) -> float:
     """Measure in this process, which should not have done anything else.
 
     Args:
         what: a key of ``MEASURED``.
-        gib: how much memory it is done with.
+        nbytes: how much memory it is done with.
 
     Returns:
         Bytes a page, or MiB.
     """
-    room = gib * GIB + gib * GIB // _RAM_SHARE
+    room = nbytes + nbytes // _RAM_SHARE
     process = Process("toy", ram=room, vram=room, payload=what in CONTENTS)
-    return MEASURED[what](process, process.mmap(gib * GIB))
+    _mapped(process, process.mmap("4 MiB"))  # what is made once, however many pages there are, is there then
+    return MEASURED[what](process, process.mmap(nbytes))
 
 
 def _populated(process: Process, buffer: Buffer) -> float:
