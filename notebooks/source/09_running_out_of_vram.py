@@ -3,7 +3,7 @@
 #
 # **What happens when a GPU's memory is full?**
 #
-# About 35 minutes. It needs notebooks 00 to 04 and 08; 05 to 07 help.
+# About 35 minutes. It needs notebooks 00 to 04, 07 and 08; 05 and 06 help.
 
 # %% [markdown]
 # ## You will be able to
