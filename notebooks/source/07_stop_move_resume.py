@@ -9,7 +9,7 @@
 # ## You will be able to
 #
 # * **trace** a change of a page to the stop of the queues, to the restore, and to their start,
-# * **say** what a second change does before, during and after the restore,
+# * **say** what a second change does before, during and after the restore, and read an order in which it does harm,
 # * **tell** a stop of the queues from a move of pages.
 #
 # ## Setup
@@ -20,13 +20,14 @@
 # %%
 import svmlab as sl
 from svmlab.course import check, compare, predict
+from svmlab.resources import data_path
 from svmlab.svm.queue_state import transition_table
 from svmlab.svm.translate import entries_of
 from svmlab.widgets import RestoreRace
 
 
-def mapped(p, name, size="2 MiB"):
-    buffer = p.mmap(size, name=name, at=f"0x{name}00000000", populate=True)
+def mapped(p, name):
+    buffer = p.mmap("2 MiB", name=name, at=f"0x{name}00000000", populate=True)
     p.set_attr(buffer, access=["gpu0"])
     p.create_queue("gpu0")
     p.run()
@@ -96,7 +97,7 @@ mine = predict("07.p1", other="stop", pages="none", length="1 ms to 2 ms", passe
 #
 # ### One page changes
 #
-# gpu1 is told to write to b while the queues stand still.
+# gpu1 is told to write to b while the queues stand still. Below the picture is a chain of events: each line was caused by the one above it.
 
 # %%
 p = sl.Process("toy")
@@ -107,15 +108,12 @@ p.mprotect(a.pages(0), "r")
 p.start.gpu_write("gpu1", b, 9)
 p.run()
 sl.show(sl.timeline(p, since=since))
-
-# %% [markdown]
-# One page of a has changed, and gpu1, which wants to write to b, waits for more than 1 ms. The driver does not ask who uses the page: it stops all queues
-# of the process. Who let them run again? Each line below was caused by the one above it.
-
-# %%
 print(sl.why(p.log.events("queue_restore", since=since)[0]))
 
 # %% [markdown]
+# One page of a has changed, and gpu1, which wants to write to b, waits for more than 1 ms. The driver does not ask who uses the page: it stops all queues
+# of the process. Who let them run again? The chain tells:
+#
 # 1. The CPU's page table changes, and the kernel says so before it happens. What it calls is the *notifier* of the range (MMU stands for memory management
 #    unit). The change is called an
 #    *invalidation*: what the driver knew of these pages is no longer valid.
@@ -176,15 +174,6 @@ for us in (500, 1110, 1300):
 # * **During** its pass: the worker has read 1 and finds 2. It gives up, and there is a second pass 1 ms later.
 # * **After** it: the counts were 0 again, so this is a first eviction, with a stop and an order of its own.
 #
-# The second of these runs as a picture. The triangle is where the worker gives up, and *restore* is one pass of it:
-
-# %%
-p = sl.Process("toy")
-a = mapped(p, "a")
-since = reclaim(p, (0, a.pages(0)), (1110, a.pages(1)))
-sl.show(sl.timeline(p, since=since))
-
-# %% [markdown]
 # ### What you predicted
 
 # %%
@@ -251,22 +240,6 @@ for name, call in calls.items():
 # way of its own, in notebook 10. The word has two meanings in the driver: pages are *evicted
 # from VRAM* when that is full, and that does move them; notebook 09 has it.
 #
-# ### The worker has to wait
-#
-# The worker needs the locks that a call holds while it moves pages. A prefetch of 16 MiB takes longer than 1 ms:
-
-# %%
-p = sl.Process("toy")
-a = mapped(p, "a", size="16 MiB")
-since = len(p.log)
-p.set_attr(a, prefetch="gpu0")
-p.run()
-sl.show(sl.timeline(p, since=since))
-
-# %% [markdown]
-# The worker wakes up on time and finds the process's lock taken. It waits, then maps what has moved. So the stop lasts as long as the migration, and at
-# least 1 ms.
-#
 # ### With xnack on
 #
 # A GPU that takes faults can wait at a single page. Then nothing has to stop. gpu0 reads a once, and a fault maps it; 2 ms later the page changes:
@@ -286,18 +259,44 @@ for event in p.log.events("notifier", "unmap_from_gpu", "evict", "restore_start"
 # %% [markdown]
 # The notifier clears gpu0's entry at once. No count, no worker: the next touch of gpu0 is a fault, and the fault maps the page. Notebook 08 is about it.
 #
+# ### Every order
+#
+# You chose three moments for the second hit. What if it came at any other? `sl.explore` runs a program in every order in which its tasks can get in each
+# other's way. A task may be switched before it takes a lock, and at named points such as *before the first exchange*. To leave a task that could go on is a
+# *preemption*. Here are two hits of one buffer of 4 pages, in all orders with at most one:
+
+# %%
+races = data_path("scenarios", "races")
+two_hits = sl.explore(races / "two-invalidations-restore.toml", preemptions=1)
+print(two_hits)
+print(two_hits.story(2))
+
+# %% [markdown]
+# A row is an outcome: how many *orders* lead to it, how many preemptions the shortest of them needs at *least*, and how often a pass was *given up*.
+# Whatever the order, the bytes are right. In the second row the worker starts over, and below it you see the shortest way there.
+#
+# Now two buffers, a and b, of which reclaim takes a page each at the same time, and the driver as it was posted in March 2021:
+
+# %%
+posted = sl.explore(races / "two-ranges-reclaimed.toml", preemptions=1, behaviour="as-posted")
+print(posted)
+print(posted.story(1))
+
+# %% [markdown]
+# In two orders of 32 a GPU can reach, for a moment, a frame that does not hold its page any more. Three moments that somebody picked would hardly have met
+# them. What is wrong in that order is exercise 07.4.
+#
 # ## Explore
 #
 # The race of *A second page*, with a slider for the moment of the second hit, and a choice of whose page it is. The lab calls a pass a round.
+#
+# 1. It starts with a hit during the pass. Make it a little later, in steps of 10 us: from which time on does the worker no longer start over?
+# 2. Choose another buffer at 1110 us. Which ranges does the second pass restore, and why so few?
+# 3. Set 500 us, then 1400 us. In which of the two do the queues stand still longer in all, and why?
 
 # %% tags=["nbval-ignore-output"]
 race = RestoreRace()
 race
-
-# %% [markdown]
-# 1. It starts with a hit during the pass. Make it a little later, in steps of 10 us: from which time on does the worker no longer start over?
-# 2. Choose another buffer at 1110 us. Which ranges does the second pass restore, and why so few?
-# 3. Set 500 us, then 1400 us. In which of the two do the queues stand still longer in all, and why?
 
 # %%
 race.static()
@@ -401,13 +400,41 @@ check("07.3", long_stop)
 # 1 ms after that. The hit at 2170 us meets it, and a third pass is needed. Nothing in the driver limits how often this can happen.
 
 # %% [markdown]
+# ### 07.4 The order that loses a store
+#
+# The last story in *Every order* has four numbered lines. In one of them a task relies on something that is not so. It harms only who touches b just then:
+# let gpu0 store 9 to page 0 of b, which holds 2, so that the store is lost.
+#
+# Give the number of that line, and an order: a list of texts `"TASK until POINT"`, such as `"main: swap_out until before the queues stop"`. The tasks are
+# those of the story and `"main: gpu_write"`; `"its end"` is a point, too. The check runs the driver as posted in your order.
+
+# %% tags=["stub"]
+line, order = ..., ...
+check("07.4", (line, order))
+
+# %% tags=["solution"]
+line = 2
+order = [
+    "main: swap_out until before the queues stop",
+    "main: swap_out #2 until its end",
+    "main: gpu_write until its end",
+]
+check("07.4", (line, order))
+
+# %% [markdown] tags=["solution"]
+# **Why.** Who counts the first eviction stops the queues; whoever counts more takes it that they stand. But between counting and stopping some time passes. In
+# line 2 the second reclaim counts 2, goes on at once, and gives its page away, while gpu0 runs and still has the old entry. What it stores there, nobody will
+# read. The model's default waits in line 2 until the queues stand, so your order does not fit it. Later kernels, as far as they were read, return as well.
+
+# %% [markdown]
 # ## Key points
 #
-# * With xnack off, a change of the CPU's entries for a range stops all queues of the process (timeline in *One page changes*).
-# * They stop because the GPU's entries are left as they are (output in *Why they stop*).
+# * With xnack off, a change of the CPU's entries for a range stops all queues of the process (timeline in *One page changes*), because the GPU's entries
+#   are left as they are (output in *Why they stop*).
 # * A worker maps what is invalid 1 ms later, and resumes the queues (output of `sl.why`, table in *Three states*).
 # * It compares each count before it sets it to 0; a hit during its pass costs one more pass (outputs in *A second page* and *Compare and exchange*).
 # * A stop moves nothing by itself; with xnack on nothing stops (outputs in *A stop is not a move* and *With xnack on*).
+# * Who relies on another task to have stopped the queues can be wrong for a moment (table in *Every order*).
 
 # %% [markdown]
 # ## From model to kernel
@@ -422,7 +449,7 @@ check("07.3", long_stop)
 # | "restore starts over" | `kfd_smi_event_queue_restore_rescheduled` (kfd_smi_events.c), in later kernels |
 #
 # As posted in March 2021, and in the model here, a range that no GPU maps stops the queues too; that is part of D13, and later kernels look first. As
-# posted, the worker also read the evictions before it had its locks: if it had to wait for them, as in *The worker has to wait*, a count that rose
+# posted, the worker also read the evictions before it had its locks: if it had to wait for them, a count that rose
 # meanwhile made it start over for nothing (X34). The model here reads it with the locks held, as a later patch of the same series does. Also as posted, the notifier stopped the
 # queues with xnack on as well (D22).
 #

@@ -10,6 +10,7 @@ import numpy as np
 
 from svmlab.hardware.exploring import Explorer, Pick, Turn
 from svmlab.mm.span import Span
+from svmlab.scenario.page_names import named, names_of
 from svmlab.scenario.runner import Runner
 from svmlab.scenario.session import Actor, Session
 from svmlab.svm.look import NOWHERE, SWAPPED
@@ -84,6 +85,8 @@ def outcome_of(runner: Runner, broken: str = "", meanwhile: Iterable[str] = ()) 
         meanwhile: what was seen on the way.
     """
     session, result = runner.session, runner.result
+    names = names_of(session)
+    wrong = tuple(named(text, names) for text in (*([broken] if broken else ()), *_wrong(runner)))
     mappings = [(name, actor, span) for name, actor in session.actors.items() for span in _mappings(name, actor)]
     log = session.main.log
     given_up = sum(not log[int(at)].fields["done"] for at in log.select("restore_end"))
@@ -94,8 +97,8 @@ def outcome_of(runner: Runner, broken: str = "", meanwhile: Iterable[str] = ()) 
         errors=tuple(f"step {step.n} {step.step.do}: {step.error}" for step in result.steps if step.error),
         rescheduled=FOR_EVER if endless else min(given_up, MANY),
         queues=_queues(session),
-        wrong=(wrong := ((broken,) if broken else ()) + tuple(_wrong(runner))),
-        meanwhile=tuple(one for one in meanwhile if one not in wrong),
+        wrong=wrong,
+        meanwhile=tuple(one for text in meanwhile if (one := named(text, names)) not in wrong),
     )
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from svmlab.hardware.exploring import END, WAITS, Leg
 from svmlab.hardware.points import POINTS
 from svmlab.log import Event, Log
-from svmlab.mm.span import Span
 from svmlab.scenario.format import Scenario
 from svmlab.scenario.orders import Following, Stop
+from svmlab.scenario.page_names import named, names_of
 from svmlab.scenario.result import Result
 from svmlab.scenario.runner import Runner, process_of
 from svmlab.scenario.session import Session
@@ -54,11 +54,11 @@ def story(scenario: Scenario, order: tuple[Stop, ...]) -> str:
     runner.run(scenario.steps)
     legs = runner.explorer.legs if runner.explorer else []
     ends = [leg.first_event for leg in legs[1:]] + [len(process.log)]
-    names = _names(runner.session)
+    names = names_of(runner.session)
     lines: list[str] = []
     for number, (leg, end) in enumerate(zip(legs, ends, strict=True), start=1):
         lines.append(f"{number:3}. {leg.label} {_how_far(leg)}")
-        lines += [f"       {_named(line, names)}" for line in _told(process.log, leg, end)]
+        lines += [f"       {named(line, names)}" for line in _told(process.log, leg, end)]
     return "\n".join(lines)
 
 
@@ -81,27 +81,3 @@ def _told(log: Log, leg: Leg, end: int) -> Iterator[str]:
             if text != before:
                 yield text
             before = text
-
-
-def _names(session: Session) -> list[tuple[str, Span]]:
-    return [(one.name, Span(one.address, one.nbytes)) for one in session.actors["main"].names.values()]
-
-
-def _named(line: str, names: list[tuple[str, Span]]) -> str:
-    """Addresses of pages as pages of mappings."""
-
-    def name(match: re.Match[str]) -> str:
-        start, last = int(match[1], 16), int(match[2] or match[1], 16)
-        for title, span in names:
-            if span.start <= start and last <= span.last:
-                return _pages(title, span, start, last)
-        return match[0]
-
-    return re.sub(r"\[?(0x[0-9a-f]{6,})(?:, (0x[0-9a-f]+)\])?", name, line)
-
-
-def _pages(title: str, span: Span, start: int, last: int) -> str:
-    if (start, last) == (span.start, span.last):
-        return title
-    first = start - span.start
-    return f"page {first} of {title}" if start == last else f"pages {first} to {last - span.start} of {title}"

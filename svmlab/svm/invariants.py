@@ -86,10 +86,13 @@ def _mapped_pages_are_present(now: Snapshot) -> Iterator[str]:
             other = valid & ((pte.pfn_of(entries) != frames) | ((entries & pte.SWAP) != 0))
             wrong = _not_excused(now.driver, np.flatnonzero(other) + page)
             if len(wrong):
-                yield (
-                    f"gpu{device.gpu} maps {len(wrong)} pages to frames that do not hold them, "
-                    f"the first is {int(wrong[0]):#x}"
-                )
+                yield f"gpu{device.gpu} maps {_to_other_frames(len(wrong))}{int(wrong[0]):#x}"
+
+
+def _to_other_frames(count: int) -> str:
+    if count == 1:
+        return "1 page to a frame that does not hold it: "
+    return f"{count} pages to frames that do not hold them, the first is "
 
 
 def _not_excused(driver: Driver, pages: Pages) -> Pages:

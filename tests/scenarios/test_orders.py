@@ -121,11 +121,11 @@ def test_the_table_says_what_was_searched_and_what_is_wrong():
         "",
         "#  orders  least  given up  queues   where the pages are  what they hold",
         "1       1      1         0  running  a: cpu; b: cpu       a: 1; b: 2",
-        "     WRONG for a moment: mapped pages are present: gpu0 maps 1 pages to frames that do not hold them, "
-        "the first is 0x7e0000200",
+        "     WRONG for a moment: mapped pages are present: gpu0 maps 1 page to a frame that does not hold it: "
+        "page 0 of b",
         "2       1      1         0  running  a: cpu; b: cpu       a: 1; b: 2",
-        "     WRONG for a moment: mapped pages are present: gpu0 maps 1 pages to frames that do not hold them, "
-        "the first is 0x7e0000000",
+        "     WRONG for a moment: mapped pages are present: gpu0 maps 1 page to a frame that does not hold it: "
+        "page 0 of a",
         "3      20      0         0  running  a: cpu; b: cpu       a: 1; b: 2",
     ]
     assert done.exit_code == 1

@@ -41,4 +41,4 @@ def test_x50_a_second_invalidation_does_not_wait_for_the_queues_to_stop(behaviou
         "main: swap_out #2 until before the queues stop",
     ]
     assert [(one.outcome.wrong, one.preemptions, one.orders) for one in wrong] == [((), 1, 1)] * 2
-    assert all("gpu0 maps 1 pages to frames that do not hold them" in one.outcome.meanwhile[0] for one in wrong)
+    assert all("gpu0 maps 1 page to a frame that does not hold it" in one.outcome.meanwhile[0] for one in wrong)

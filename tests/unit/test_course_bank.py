@@ -225,6 +225,9 @@ def second_pass_by_counts(invalid, at, hit):
     return [name for name in "abcd" if counts[name]]
 
 
+SLOW = "main: swap_out until before the queues stop"
+
+
 def stop_by_two_hits(p, a):
     p.start.swap_out(a.pages(0))
     p.advance("1110 us")
@@ -592,6 +595,10 @@ RIGHT = {
     "07.1": ["HEBFIAC", "h, e, b, f, i, a, c", ["H", "E", "B", "F", "I", "A", "C"]],
     "07.2": [second_pass_by_order, second_pass_by_counts],
     "07.3": [stop_by_two_hits, stop_by_a_page_each_20_us],
+    "07.4": [
+        (2, [SLOW, "main: swap_out #2 until its end", "main: gpu_write until its end"]),
+        (2, (SLOW, "main: swap_out #2 until its end", "main: gpu_write until its end", "main: swap_out until its end")),
+    ],
     "08.w1": ["it is fatal", "It is fatal "],
     "08.w2": ["gpu1", " GPU1"],
     "08.1": ["FHCEDIBGAJ", "f h c e d i b g a j", list("FHCEDIBGAJ"), "F, H, C, E, D, I, B, G, A, J"],
@@ -860,6 +867,16 @@ WRONG = {
         lambda p: p.run(),
         unfinished,
         3,
+    ],
+    "07.4": [
+        (1, [SLOW, "main: swap_out #2 until its end", "main: gpu_write until its end"]),
+        (2, [SLOW, "main: gpu_write until its end"]),
+        (2, ["main: swap_out until its end", "main: swap_out #2 until its end", "main: gpu_write until it waits"]),
+        (2, ["main: swap_out #2 until its end", SLOW]),
+        (2, ["swap_out"]),
+        (2, []),
+        2,
+        (..., []),
     ],
     "08.w1": ["it waits", "it is served", None],
     "08.w2": ["RAM", "gpu0", "gpu4"],

@@ -8,8 +8,13 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from svmlab.course.exercise import Exercise, Kind, Miss, Prediction, Question
-from svmlab.course.kinds import function, on_cases, one_number, order
+from svmlab.course.kinds import bug_hunt, counter_example, function, on_cases, one_number, order
 from svmlab.course.mishap import attempt as tried
+from svmlab.errors import InputError
+from svmlab.mm.span import Span
+from svmlab.resources import data_path
+from svmlab.scenario.orders import parse_order
+from svmlab.scenario.runner import load_scenario, run
 from svmlab.svm.buffer_view import Buffer
 from svmlab.svm.mechanisms import mechanism
 from svmlab.svm.process import Process
@@ -225,6 +230,49 @@ def _because(p: Process, since: int) -> str:
     return f"the worker made {passes} passes, and gave up in {again} of them; only a hit during a pass makes it give up"
 
 
+_LOST = "defects/x50-queues-still-run.toml"
+_OLD, _NEW = 2, 9
+
+
+class _Order(NamedTuple):
+    """A case of 07.4, run: what page 0 of b holds at the end, and whether the store had to wait for the restore."""
+
+    held: int
+    waited: bool
+
+    def __str__(self) -> str:
+        return "your order"
+
+
+def _order(answer: Any) -> _Order:
+    if answer is ...:
+        raise NotImplementedError  # a hole is still open
+    if not isinstance(answer, list | tuple) or not all(isinstance(line, str) for line in answer):
+        raise InputError("not a list of texts", allowed='a list such as ["main: gpu_write until its end"]')
+    parse_order(answer)
+    result = run(load_scenario(data_path("scenarios", *_LOST.split("/"))).with_head(order=list(answer)))
+    p = result.process
+    page = next(vma.start for vma in p.driver.mm.vmas.values() if vma.name == "b")
+    (stored,) = p.log.events("gpu_work_end")
+    waited = any(event.id < stored.id for event in p.log.events("queue_restore"))
+    return _Order(int(p.look.content(Span.of_pages(page, page))[0]), waited)
+
+
+def _store_is_kept(case: _Order) -> str | None:
+    if case.held == _OLD:
+        return None
+    if case.waited:
+        return f"page 0 of b holds {_NEW}: the queues stood, so the store waited until the page was mapped again"
+    return f"page 0 of b holds {_NEW}: the store came before the page went, so swap has it"
+
+
+_LINES = {
+    1: "it has counted, and will stop the queues when it goes on; that it is slow is no error",
+    3: "it does stop the queues; it is line 2 that did not wait for it",
+    4: "the worker finds both pages where they are now, and maps them",
+}
+
+
 EXERCISES = (
     Exercise(
         "07.w1",
@@ -271,6 +319,21 @@ EXERCISES = (
             "Look at the second run of *A second page*: when did the first pass begin and end, and when the second?",
             "Each hit during a pass costs 1 ms more. Two hits are needed, one in the first pass and one in the second.",
             'swap_out page 0; p.advance("1110 us"); swap_out page 1; p.advance("____ us"); ____: all with p.start',
+        ),
+    ),
+    Exercise(
+        "07.4",
+        Kind.BUG_HUNT,
+        "Find the line in which a task relies on what is not so, and an order that loses a store by it.",
+        bug_hunt(
+            2,
+            counter_example(_order, _store_is_kept, claim="a store of gpu0 is never lost"),
+            lines=_LINES,
+        ),
+        (
+            "Who has stopped the queues when the second reclaim is at its end? Who thinks that somebody has?",
+            "Begin as the story does. The store must come when page 0 of b is gone and the queues still run.",
+            '["main: swap_out until before ____", "main: swap_out #2 until ____", "main: ____ until its end"]',
         ),
     ),
 )
