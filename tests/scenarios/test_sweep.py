@@ -270,6 +270,17 @@ def test_a_sweep_that_was_killed_goes_on_where_it_stopped(tmp_path):
     assert not (tmp_path / "a.csv.partial").exists()
 
 
+@pytest.mark.slow
+def test_an_interrupted_sweep_keeps_what_is_done(tmp_path):
+    path, out = tmp_path / "s.toml", tmp_path / "a.csv"
+    path.write_text(HEAD + LONG + STEPS, encoding="utf-8")
+    asked = svmlab("sweep", path, "--out", out, "--workers", 2, start_new_session=True)
+    wait_for(lambda: rows_kept(out) >= 1, asked)
+    os.killpg(asked.pid, signal.SIGINT)
+    assert done(asked) == (130, "", "svmlab: interrupted\n")
+    assert 1 <= len(Kept(out, load_sweep(path)).rows) < 20
+
+
 @contextmanager
 def cluster(folder: Path):
     """A scheduler of Dask and two workers, each a process as on a real cluster; tells the address and the workers."""
