@@ -105,7 +105,7 @@ delivery: setup $(WITH_ALL) docs lite
 soak: setup $(WITH_TEST)
 	@SVMLAB_SECONDS=$(or $(SECONDS),120) SVMLAB_SEED=$(SEED) $(BIN)/python tests/property/test_byte_oracle.py
 
-## mutants: put faults of one line into a copy of the model; the tests must notice every one (about ten minutes)
+## mutants: put faults of one line into a copy of the model; the tests must notice every one (half an hour or less)
 mutants: setup
 	@$(BIN)/python tests/mutants/run.py
 

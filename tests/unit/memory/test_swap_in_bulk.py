@@ -109,3 +109,13 @@ def test_relatives_hear_of_each_run_of_pages_that_goes_to_swap_or_to_vram_once(l
     assert (child.entries(), lab.heard) == ("ssswssrr", runs)
     lab.setup(lab.migration(mapped, 5))
     assert lab.heard == [*runs, ("child", "CLEAR", 6, 7)]
+
+
+def test_a_slot_is_in_use_until_the_last_entry_that_names_it_goes():
+    swap = SwapSpace()
+    slots = swap.take(users=np.array([2, 1], np.uint32))
+    swap.put(slots)
+    assert (swap.used_slots, swap.slots) == (1, {int(slots[0]): 1})
+    assert swap.take(users=np.array([1], np.uint32)).tolist() == [int(slots[1])]
+    swap.put(slots)
+    assert swap.used_slots == 0
