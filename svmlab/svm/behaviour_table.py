@@ -97,6 +97,7 @@ _TABLE = (
     ), ("while-copying", "while-copying", "first")),
     _slot("vram_pressure", "What if there is not enough free VRAM for a buffer?", (
         ("fail", "P18, X35", "The allocation fails."),
+        ("fence", "M", "Eviction fences of earlier buffers are waited for: a worker brings each home."),
         ("evict", "P26", "Earlier buffers are evicted to RAM, whoever owns them."),
     ), ("fail", "evict", "evict")),
     _slot("buffer_reuse", "What if a relative by fork still has pages where pages of a range would go?", (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 from svmlab.errors import DriverError
 from svmlab.hardware.world import Blocking
@@ -21,12 +22,35 @@ PASSES = 3
 
 
 @option("vram_pressure", "evict")
-def _make_room(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
-    """Evict buffers, the one used longest ago first, until the range fits.
+def _evict_at_once(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
+    """The allocating task evicts, and waits for no lock.
 
-    The allocating task holds locks of its own; so the locks of the others are only tried, and a buffer whose locks are
-    taken is passed over, as the memory manager does.
+    It holds locks of its own; so the locks of the others are only tried, and a buffer whose locks are taken is passed
+    over, as the memory manager does.
     """
+    yield from _make_room(driver, range_, gpu, lambda buffer: evict_buffer(driver.system, buffer, wait=False))
+
+
+@option("vram_pressure", "fence")
+def _signal_fences(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
+    """The eviction fence of a buffer is asked to signal: that wakes a worker, which takes the locks of its process.
+
+    The allocating task keeps its own locks while it waits for the fence, which signals whatever the worker met.
+
+    Kernel: svm_range_evict_svm_bo_worker (kfd_svm.c)
+    """
+
+    def wait_for_fence(buffer: VramBuffer) -> Blocking[None]:
+        work = evict_buffer(driver.system, buffer, wait=True)
+        yield driver.world.spawn("svm_bo eviction worker", work, pid=buffer.pid)
+
+    yield from _make_room(driver, range_, gpu, wait_for_fence)
+
+
+def _make_room(
+    driver: Driver, range_: Range, gpu: int, evict: Callable[[VramBuffer], Blocking[None]]
+) -> Blocking[None]:
+    """Evict buffers, the one used longest ago first, until the range fits."""
     vram = driver.vrams[gpu]
     passed: set[int] = set()
     while vram.free_pages < range_.npages:
@@ -38,7 +62,7 @@ def _make_room(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
         if not candidates:
             return
         passed.add(candidates[0].number)
-        yield from evict_buffer(driver.system, candidates[0], wait=False)
+        yield from evict(candidates[0])
 
 
 def evict_vram(system: System, gpu: int) -> Blocking[None]:

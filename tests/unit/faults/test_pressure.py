@@ -9,6 +9,7 @@ from svmlab.errors import DriverError
 
 BEHAVIOURS = ["as-posted", "as-intended", "upstream"]
 EVICTING = ["as-intended", "upstream"]
+FENCE = {"base": "upstream", "vram_pressure": "fence"}
 TOLD = ("migrate_start", "migrate_end", "vram_alloc", "vram_free", "driver_fallback", "map_to_gpu")
 
 
@@ -127,7 +128,7 @@ def test_an_eviction_tries_three_times_to_collect_what_somebody_holds(lab, misse
     assert set(x.a[:].tolist()) == {1}
 
 
-@pytest.mark.parametrize("behaviour", EVICTING)
+@pytest.mark.parametrize("behaviour", [*EVICTING, FENCE], ids=str)
 def test_one_call_evicts_what_it_brought_in_itself(lab, behaviour):
     """The ranges of one call take turns: the later ones push out the earlier ones, and the call succeeds."""
     x = lab(behaviour=behaviour, size="8 MiB", xnack=False, vram="4 MiB")
@@ -168,6 +169,52 @@ def test_a_buffer_whose_range_is_busy_is_passed_over(lab, behaviour):
     x.p.run()
 
 
+def test_an_eviction_fence_signals_when_a_worker_has_brought_the_buffer_home(lab):
+    x = two_buffers(lab, FENCE)
+    x.p.set_attr(x.b, access=["gpu0"], prefetch="gpu0")
+    told = [(event.name, event.task.name) for event in x.p.log.events("migrate_end", "vram_alloc", since=x.seen)]
+    (home, worker), (allocated, asking), _ = told
+    assert (home, worker, allocated) == ("migrate_end", "svm_bo eviction worker", "vram_alloc")
+    assert asking != worker
+    x.p.run()
+    assert locations(x, x.a, x.b) == [{0}, {gpu0(x)}]
+    assert (set(x.a[:].tolist()), set(x.b[:].tolist())) == ({1}, {2})
+    assert x.p.broken_invariants() == []
+
+
+def test_an_eviction_fence_waits_for_locks_that_a_later_kernel_would_only_try(lab):
+    x = two_buffers(lab, FENCE)
+    (busy,) = x.p.ranges(x.a)
+    released = x.p.driver.world.event()
+
+    def hold():
+        with (yield from busy.migrate_mutex(x.p.driver.world).held()):
+            yield released
+
+    x.p.driver.world.spawn("holder", hold(), pid=x.p.pid)
+    x.p.advance(1)
+    call = x.p.start.set_attr(x.b, access=["gpu0"], prefetch="gpu0")
+    x.p.advance("50 ms")
+    assert not call.done
+    assert locations(x, x.a, x.b) == [{gpu0(x)}, {0}]
+    released.succeed()
+    x.p.run()
+    assert (call.done, call.error) == (True, None)
+    assert locations(x, x.a, x.b) == [{0}, {gpu0(x)}]
+
+
+def test_an_eviction_fence_signals_although_pages_stay(lab):
+    x = two_buffers(lab, FENCE)
+    for looked_at in (1, 513, 514):  # one page in the first pass, and the same one in the other two
+        x.p.inject("page_lock", nth=looked_at)
+    x.p.start.set_attr(x.b, access=["gpu0"], prefetch="gpu0")
+    x.p.run()
+    assert "pages stay in VRAM after 3 passes" in [event.text for event in x.p.log.events("driver_fallback")]
+    assert x.told("vram_alloc")[0].endswith("error=12")
+    assert locations(x, x.a, x.b) == [{0, gpu0(x)}, {0}]
+    assert (set(x.a[:].tolist()), set(x.b[:].tolist())) == ({1}, {2})
+
+
 def test_who_migrated_last_is_evicted_last(lab):
     x = lab(size="64 KiB", xnack=True, vram="4 MiB")
     first = [x.p.mmap("1 MiB", name=name) for name in "cde"]
@@ -184,7 +231,7 @@ def test_who_migrated_last_is_evicted_last(lab):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("xnack", [False, True])
-@pytest.mark.parametrize("behaviour", EVICTING)
+@pytest.mark.parametrize("behaviour", [*EVICTING, FENCE], ids=str)
 def test_processes_that_thrash_get_on_and_lose_nothing(lab, behaviour, xnack, seed):
     """Three processes ask for 3/4 of the VRAM each, again and again, at the same time."""
     first = lab(behaviour=behaviour, size="3 MiB", xnack=xnack, vram="4 MiB", seed=seed)
@@ -203,7 +250,7 @@ def test_processes_that_thrash_get_on_and_lose_nothing(lab, behaviour, xnack, se
     assert [process.broken_invariants() for process in everybody] == [[], [], []]
 
 
-@pytest.mark.parametrize("behaviour", EVICTING)
+@pytest.mark.parametrize("behaviour", [*EVICTING, FENCE], ids=str)
 def test_gpu_work_over_more_memory_than_vram_ends_and_reads_what_was_written(lab, behaviour):
     x = lab(behaviour=behaviour, size="12 MiB", vram="4 MiB")
     x.a[:] = 9
