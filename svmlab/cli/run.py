@@ -31,6 +31,7 @@ __all__ = ["run"]
     help="What --plot draws.",
 )
 @click.option("--trace", type=click.Path(path_type=Path), metavar="OUT", help="Write the log: .smi .rocr .json .csv")
+@click.option("--reader", metavar="TIME", help="Let --trace OUT.smi lose what a reader every TIME misses.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def run(
     files: tuple[Path, ...], *, plot: Path | None, view_name: str, trace: Path | None, as_json: bool, **head: Any
@@ -46,6 +47,7 @@ def run(
     from svmlab.scenario.runner import run as execute
 
     check_outputs(files, plot, trace)
+    _check_reader(head["reader"], trace)
     _check_view(view_name)
     overrides = Overrides(head["machine_name"], head["xnack"], head["behaviour"], head["seed"])
     scenarios = [load_scenario(path, overrides) for path in files]
@@ -55,7 +57,7 @@ def run(
         progress.clear()
         failed += not result.ok
         _tell_run(scenario, result, as_json=as_json, brief=len(files) > 1)
-        _write_outputs(result, (plot, view_name), trace, quiet=as_json)
+        _write_outputs(result, (plot, view_name), (trace, head["reader"]), quiet=as_json)
     if len(files) > 1 and not as_json:
         click.echo(f"{len(files) - failed} passed, {failed} failed")
     if failed:
@@ -83,15 +85,25 @@ def _check_view(name: str) -> None:
         raise InputError(f"a view {name!r}", allowed=", ".join(VIEWS))
 
 
-def _write_outputs(result: Any, picture: tuple[Path | None, str], trace: Path | None, *, quiet: bool) -> None:
+def _check_reader(reader: str | None, trace: Path | None) -> None:
+    """Refuse a reader of nothing before anything runs."""
+    from svmlab.units import parse_time
+
+    if reader is not None and (trace is None or trace.suffix != ".smi" or not parse_time(reader)):
+        raise InputError(f"--reader {reader!r} without lines to read", allowed="a time above 0, with --trace OUT.smi")
+
+
+def _write_outputs(
+    result: Any, picture: tuple[Path | None, str], log: tuple[Path | None, str | None], *, quiet: bool
+) -> None:
     from svmlab.trace.formats import write_trace
     from svmlab.views import save, view
 
-    plot, name = picture
+    (plot, name), (trace, reader) = picture, log
     if plot is not None:
         save(view(name, result.process), plot)
     if trace is not None:
-        write_trace(result.process, trace)
+        write_trace(result.process, trace, reader=reader)
     if not quiet:
         for path, what in ((plot, name), (trace, "trace")):
             if path is not None:

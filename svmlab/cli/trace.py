@@ -28,6 +28,9 @@ _VIEWS = ("timeline", "pagemap", "counters")
 @click.option(
     "--to", type=click.Path(path_type=Path), metavar="OUT", help="Write it in another format (.smi .rocr .json .csv)."
 )
+@click.option(
+    "--against", type=click.Path(path_type=Path), metavar="LOG", help="Hold it against another log, a prediction."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def trace(log: Path, *, replayed: bool, why: int | None, plot: Path | None, as_json: bool, **rest: Any) -> None:
     """Sum up a LOG: the kernel's SMI lines, the runtime's (HSA_SVM_PROFILE), or a trace that svmlab wrote.
@@ -41,6 +44,8 @@ def trace(log: Path, *, replayed: bool, why: int | None, plot: Path | None, as_j
     replay = found.replay() if replayed else None
     if why is not None:
         click.echo(str(found.why(why)))
+    elif rest["against"] is not None:
+        _tell_both(found, read_trace(rest["against"]))
     elif as_json:
         _tell_json(found, replay)
     else:
@@ -68,6 +73,12 @@ def _tell(found: Any, replay: Any, *, events: bool) -> None:
         click.echo()
     for event in found.log if events else ():
         click.echo(f"{event.id:>6}  {format_time(event.time_ns):>12}  {event}")
+
+
+def _tell_both(found: Any, other: Any) -> None:
+    from svmlab.trace.beside import beside
+
+    click.echo(beside(found.summary(), other.summary(), (found.title, other.title)))
 
 
 def _tell_json(found: Any, replay: Any) -> None:

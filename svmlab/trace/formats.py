@@ -13,10 +13,12 @@ from svmlab.log import Event
 from svmlab.trace.chrome import write_chrome
 from svmlab.trace.chrome_in import read_chrome
 from svmlab.trace.csv_file import write_csv
+from svmlab.trace.fifo import what_a_reader_gets
 from svmlab.trace.reading import Dialect, read_rows
 from svmlab.trace.rocr import ROCR, rocr_lines
 from svmlab.trace.smi import SMI, smi_lines
 from svmlab.trace.trace import SIMULATION, Trace, trace_of, trace_of_rows
+from svmlab.units import format_time, parse_time
 
 __all__ = ["FORMATS", "Format", "format_of", "read_stream", "read_trace", "write_trace"]
 
@@ -36,19 +38,30 @@ class Format:
     read: Callable[[BinaryIO, Path], Trace] | None = None
 
 
-def write_trace(thing: Any, path: str | PathLike[str]) -> None:
+def write_trace(thing: Any, path: str | PathLike[str], *, reader: int | str | None = None) -> None:
     """Write what the driver did to a file, in the format that the ending of its name says.
 
     Args:
         thing: a Process or a Trace.
         path: ``.smi`` (the kernel's event lines), ``.rocr`` (the runtime's log), ``.json`` (Chrome, for Perfetto; with
             all events and their causes) or ``.csv`` (all events, for spreadsheets and data frames).
+        reader: how often somebody reads the kernel's lines, in ns or as ``"10 ms"``; what does not fit the driver's
+            1,024 bytes meanwhile is lost. None: nothing is. Only with ``.smi``.
 
     Raises:
-        InputError: another ending, or ``thing`` has no trace.
+        InputError: another ending, ``thing`` has no trace, or a reader that cannot be.
     """
-    target = Path(path)
-    format_of(target).write(trace_of(thing), target)
+    trace, target = trace_of(thing), Path(path)
+    form = format_of(target)
+    if reader is None:
+        form.write(trace, target)
+        return
+    every_ns = parse_time(reader)
+    if target.suffix != ".smi" or not every_ns:
+        raise InputError(f"a reader every {reader} of {target}", allowed="1 ns or more, of a file that ends in .smi")
+    told = f"# somebody read every {format_time(every_ns)}; what did not fit the driver's 1,024 bytes is lost"
+    got = what_a_reader_gets(smi_lines(trace), trace.gpus, every_ns)
+    _write_lines(target, [*_head(trace), told], got)
 
 
 def read_trace(path: str | PathLike[str]) -> Trace:
@@ -126,11 +139,15 @@ _EXAMPLES = (
 )
 
 
+def _write_lines(path: Path, head: Iterable[str], lines: Iterable[tuple[Event, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(f"{line}\n" for line in head)
+        out.writelines(f"{line}\n" for _, line in lines)
+
+
 def _text(name: str, dialect: Dialect, lines: Callable[[Trace], Iterable[tuple[Event, str]]], *, ids: bool) -> Format:
     def write(trace: Trace, path: Path) -> None:
-        with path.open("w", encoding="utf-8", newline="\n") as out:
-            out.writelines(f"{line}\n" for line in _head(trace))
-            out.writelines(f"{line}\n" for _, line in lines(trace))
+        _write_lines(path, _head(trace), lines(trace))
 
     def read(stream: BinaryIO, path: Path) -> Trace:
         rows, report = read_rows(stream, dialect)

@@ -17,8 +17,8 @@ from svmlab.errors import InputError
 from svmlab.hardware.words import place_name
 from svmlab.log import Event
 from svmlab.trace.residency import Residency, Run
-from svmlab.trace.stops import STOPS, Stop, stops
-from svmlab.uapi import EvictionTrigger, MigrateTrigger
+from svmlab.trace.stops import STOPS, stops
+from svmlab.uapi import MigrateTrigger
 from svmlab.units import PAGE_SHIFT, format_time
 
 if TYPE_CHECKING:
@@ -173,27 +173,27 @@ def _wrong_moves(trace: Trace, residency: dict[int, Residency]) -> Iterator[_Wro
 
 
 def _impossible(trace: Trace, event: Event, before: list[Run]) -> Iterator[str]:
-    """Why pages cannot have come from where the event says: all of them are known, and none was there."""
-    known = sum(run.npages for run in before)
-    if known == event.npages and before and all(run.place != event.fields["source"] for run in before):
-        places = sorted({place_name(trace.location_name(run.place)) for run in before})
-        yield f"none of its pages was there; they were in {', '.join(places)}"
+    """Why pages cannot have come from where the event says: all of them are known, and none was there.
+
+    Pages that are where they shall go already are left out by the driver, and no line tells; but a CPU fault is of a
+    page that is in VRAM.
+    """
+    f, places = event.fields, {run.place for run in before}
+    if sum(run.npages for run in before) < event.npages or not before or f["source"] in places:
+        return
+    if places - {f["target"]} or f["trigger"] == MigrateTrigger.PAGEFAULT_CPU:
+        named = sorted(place_name(trace.location_name(place)) for place in places)
+        yield f"none of its pages was there; they were in {', '.join(named)}"
 
 
 def _wrong_stops(trace: Trace) -> Iterator[_Wrong]:
+    """Queues that resume and were not stopped; two stops in a row are none, since the first resume may be going on."""
     seen: set[tuple[int, int]] = set()
     for stop, event in stops(trace.log.events(*STOPS)):
         key = event.pid, event.fields["gpu"]
         if stop is None and key in seen:
             yield event, "its queues were not stopped"
-        if event.name == "queue_eviction" and stop and _twice(stop, event):
-            yield event, f"its queues were stopped by the same at event {stop.begin.id} and have not run since"
         seen.add(key)
-
-
-def _twice(stop: Stop, event: Event) -> bool:
-    """Whether SVM stops queues that it stopped already: it counts ranges, and stops queues for the first alone."""
-    return event.fields["trigger"] == EvictionTrigger.SVM and stop.triggers.count(EvictionTrigger.SVM) > 1
 
 
 def _wrong_faults(trace: Trace) -> Iterator[_Wrong]:
