@@ -104,7 +104,7 @@ sl.show(sl.vram_map(p, "gpu0"))
 print(p.ranges())
 
 # %% [markdown]
-# a has left. Its bytes are in RAM, none is lost, and gpu0 maps them there, so its next kernel runs as before; only every access goes over the bus. Read the
+# a has left. Its bytes are in RAM, none is lost, and gpu0 maps them there, so its next kernel runs as before, only slower: each access goes over the bus. Read the
 # line of a in the table: `prefetch` is gpu0 still, but `actual` is RAM. Attributes say what was asked for. Nobody tells the program that it is not so
 # any more, and nothing brings a back until somebody asks again.
 #
@@ -176,18 +176,34 @@ sl.show(sl.counters(p, since=since))
 #
 # Three passes again, with more and less VRAM:
 
+
+# %%
+def three_passes(p, a):
+    begin = p.now
+    for _ in range(3):
+        p.gpu(0).touch(a)
+    return f"{(p.now - begin) / 1e6:>5.2f} ms"
+
+
 # %%
 for vram in range(4, 21, 2):
     p = sl.Process("toy", xnack=True, vram=f"{vram} MiB")
     a = p.mmap("16 MiB", name="a", populate=True)
-    begin = p.now
-    for _ in range(3):
-        p.gpu(0).touch(a)
-    print(f"{vram:>2} MiB of VRAM: {(p.now - begin) / 1e6:>5.2f} ms")
+    print(f"{vram:>2} MiB of VRAM: {three_passes(p, a)}")
+
+# %% [markdown]
+# And with nothing in VRAM: xnack is off, and gpu0 has access to RAM.
+
+# %%
+p = sl.Process("toy")
+a = p.mmap("16 MiB", name="a", populate=True)
+p.set_attr(a, access=["gpu0"])
+print(three_passes(p, a))
 
 # %% [markdown]
 # From 18 MiB on nothing changes any more, and from 16 MiB down it hardly matters how much is missing. Between the two is the *knee*. A program that is
-# on the wrong side of it by a single page takes five times as long. (Times are those of the cost model; on a machine the factor is another one.)
+# on the wrong side of it by a single page takes five times as long. It would be better off with nothing in VRAM, and all
+# accesses over the bus. (Times are those of the cost model; on a machine the factors are others.)
 #
 # ### What no eviction can mend
 #
@@ -339,7 +355,7 @@ check("09.3", case)
 # * A migration that finds VRAM full evicts others in its step 2; they go to RAM, and their attributes stay (timeline and table in *One buffer too many*).
 # * Who moved in longest ago goes first, whole ranges at a time; use is not seen (output in *Who has to go*).
 # * It may be another process's pages, and its queues stop (timeline in *Somebody else's call*).
-# * Below the knee, a working set read in order moves again in each pass (outputs in *A working set that does not fit* and *The knee*).
+# * Below the knee, a working set read in order moves again in each pass, which costs more than never to move it (outputs in *A working set that does not fit* and *The knee*).
 # * Only a range larger than VRAM fails; a fault maps RAM instead (outputs in *What no eviction can mend*).
 
 # %% [markdown]
