@@ -2,7 +2,8 @@
 
 The base is a bare SimPy Resource acquire/release cycle: a process is started that requests a Resource of capacity 1,
 holds it for a timeout of 1 and releases it; another process waits for it to end, and starts the next. Nothing waits in
-the queue of the Resource. So a cycle is what SimPy takes to run one piece of work that holds one lock for a while.
+the queue of the Resource. So a cycle is what SimPy takes to run one piece of work that holds one lock for a while; a
+third of it is the start of the process.
 
 The subject is the mechanism that a GPU's access of an unmapped page runs, from its report to the entry in the page
 table, with all its locks, sleeps and events: one task serves one page after the other. Every page is a range of its
