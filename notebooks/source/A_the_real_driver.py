@@ -27,7 +27,7 @@ from svmlab.course import check, compare, predict
 from svmlab.course.bank.nb_a import DROPPED, lines_of, read_lines
 from svmlab.resources import data_path
 from svmlab.scenario.experiment import perform
-from svmlab.widgets import RunCompare
+from svmlab.widgets import TraceViewer
 
 sample = data_path("traces", "first-migration.smi")
 
@@ -221,19 +221,19 @@ compare(mine)
 # %% [markdown]
 # ## Explore
 #
-# Versions of the driver write different logs. Choose a scenario and two versions, and see where they part.
+# Choose a log that is shipped, or upload one of your own; choose an event, and read what it follows from.
 
 # %% tags=["nbval-ignore-output"]
-runs = RunCompare()
-runs
+viewer = TraceViewer()
+viewer
 
 # %% [markdown]
-# 1. "There and back", `as-intended` and `as-posted`: what is the first event in which they differ, and would a log of the driver show it?
-# 2. "First GPU page fault": by which line would you know that a kernel is as old as the posting?
-# 3. "First migration", with `upstream` as the second: do the two do other things, or the same at other times?
+# 1. "to-and-fro.smi": no page moves to gpu2, yet its queues stop. At which event, and what does that follow from?
+# 2. "first-gpu-fault.smi": no queue stops at all. By which line do you know that xnack was on?
+# 3. "lost-lines.smi": a reader was too slow. Which line must be missing before the first event that contradicts what came before?
 
 # %%
-runs.static()
+viewer.static()
 
 # %% [markdown]
 # ## Exercises

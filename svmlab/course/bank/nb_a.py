@@ -168,8 +168,8 @@ DROPPED = (
     "6 2400000 -77 @7f0000000(200) 0->8a3f 0 0",
     "7 5000000 -77 @7f0000a00(8a3f) R",
     "8 5030000 -77 @7f0000a00(8a3f) U",
-    "5 9000000 -77 @7f0000000(200) 0->8a3f 8a3f:ffffffff 0",
-    "6 9400000 -77 @7f0000000(200) 0->8a3f 0 0",
+    "5 9000000 -77 @7f0000000(200) 0->77b2 77b2:ffffffff 0",
+    "6 9400000 -77 @7f0000000(200) 0->77b2 0 0",
 )
 """Lines of which two were dropped."""
 _WAY_HOME = "pages that were in VRAM of 8a3f can only leave RAM if they came home in between"
