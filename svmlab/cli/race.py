@@ -14,6 +14,7 @@ from svmlab.cli.output import check_output
 from svmlab.errors import InputError
 
 if TYPE_CHECKING:
+    from svmlab.scenario.format import Scenario
     from svmlab.scenario.races import Races
 
 __all__ = ["race"]
@@ -45,20 +46,20 @@ def race(
 ) -> None:
     """Run scenarios in every order in which their steps with wait = false can get in each other's way.
 
+    Of several files those that have nothing to explore, or whose steps go by the clock, are named and passed over.
+
     Exit code 0: nothing is wrong in any order; 1: something is in some; 2: a file cannot be used.
     """
     from svmlab.scenario.format import Overrides
     from svmlab.scenario.races import explore
-    from svmlab.scenario.runner import check_explorable, load_scenario
+    from svmlab.scenario.runner import load_scenario
 
     if len(files) > 1 and (save or outcome):
         raise InputError("--save and --outcome of several scenarios", allowed="one scenario at a time")
     check_output(save, (".toml",))
     scenarios = [load_scenario(path, Overrides(behaviour=behaviour)) for path in files]
-    for scenario in scenarios:
-        check_explorable(scenario)
     good = True
-    for number, scenario in enumerate(scenarios):
+    for number, scenario in enumerate(_explorable(scenarios)):
         with _progress(scenario.file) as tell:
             races = explore(scenario, preemptions=preemptions, seed=seed, progress=tell)
         _tell(races, as_json=as_json, every=len(files) == 1, first=not number)
@@ -68,6 +69,23 @@ def race(
             click.echo(f"outcome {outcome or 1} can be replayed: svmlab run {save}", err=as_json)
     if not good:
         click.get_current_context().exit(1)
+
+
+def _explorable(scenarios: list[Scenario]) -> list[Scenario]:
+    """Those that can be explored; of several, the others are told."""
+    from svmlab.scenario.runner import check_explorable
+
+    found = []
+    for scenario in scenarios:
+        try:
+            check_explorable(scenario)
+        except InputError as error:
+            if len(scenarios) == 1:
+                raise
+            click.echo(f"not explored: {error}", err=True)
+        else:
+            found.append(scenario)
+    return found
 
 
 def _tell(races: Races, *, as_json: bool, every: bool, first: bool) -> None:

@@ -214,6 +214,18 @@ def test_options_that_cannot_be_are_refused(options, says):
     assert says in done.output
 
 
+def test_of_several_files_those_that_go_by_the_clock_are_passed_over_in_words():
+    done = go(
+        RACES / "changed-while-restoring.toml", STORE, RACES / "migrating-while-restoring.toml", "--preemptions", 0
+    )
+    first, second = done.stderr.splitlines()
+    assert first.startswith("not explored: ")
+    assert "changed-while-restoring.toml: no step goes on in the background; allowed: wait = false" in first
+    assert "step 8 (expect), key after: time that passes" in second
+    assert done.stdout.startswith("A prefetch and a CPU fault")
+    assert done.exit_code == 0
+
+
 def test_an_outcome_that_is_not_there_is_refused(tmp_path):
     done = go(STORE, "--preemptions", 0, "--outcome", 9, "--save", tmp_path / "saved.toml")
     assert done.exit_code == 2
