@@ -25,7 +25,7 @@ __all__ = ["race"]
 @click.option(
     "--preemptions",
     type=click.IntRange(min=0),
-    default=2,
+    default=3,
     show_default=True,
     help="How often an order may switch away from a task that could go on. Above 3, further orders are drawn.",
 )

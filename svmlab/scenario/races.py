@@ -132,7 +132,7 @@ class Races:
 def explore(
     scenario: Scenario | str | PathLike[str],
     *,
-    preemptions: int = 2,
+    preemptions: int = EXHAUSTIVE,
     behaviour: Behaviours | None = None,
     seed: int = 0,
     progress: Progress | None = None,
