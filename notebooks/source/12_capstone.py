@@ -338,8 +338,8 @@ def place(work):
     for piece in sorted(work.pieces(), key=lambda piece: -piece.npages):
         asked = {"access": piece.gpus}
         hives = [hive for hive in work.hives if set(piece.gpus) <= set(hive)]
-        stays, moves = price(piece)
-        if hives and moves < stays:
+        crossings = 2 + piece.after if piece.read_by_cpu else 1
+        if hives and crossings < piece.touches:
             gpu = max(hives[0], key=free.get)
             free[gpu] -= piece.npages
             asked["prefetch"] = gpu

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from random import Random
 from typing import Any
 
 from svmlab.course.capstone import judge, pays
-from svmlab.course.exercise import Exercise, Kind, Prediction, Question
+from svmlab.course.exercise import Exercise, Judge, Kind, Prediction, Question
 from svmlab.course.kinds import bug_hunt, counter_example, function, on_cases, one_number, one_of
 from svmlab.course.placement import Call, Score, play
 from svmlab.course.workload import PUBLIC, Piece, Workload, workload
@@ -163,6 +164,13 @@ _LINES = {
     9: "the calls are what place has to return",
 }
 
+# 12.3: the planner
+
+
+def _drawn_workloads(random: Random) -> Judge:
+    return on_cases([random.randrange(1 << 30) for _ in range(3)], judge)
+
+
 EXERCISES = (
     Exercise(
         "12.w1",
@@ -217,5 +225,6 @@ EXERCISES = (
             "Any GPU of the hive will do, so keep a count of what is free on each, and place large pieces first.",
             "for piece in sorted(work.pieces(), key=____): ... gpu = max(hive, key=free.get); free[gpu] -= ____",
         ),
+        _drawn_workloads,
     ),
 )

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from svmlab.course.exercise import Exercise, Kind, Miss, Prediction, Question
+from svmlab.course.exercise import Exercise, Judge, Kind, Miss, Prediction, Question
 from svmlab.course.kinds import function, on_cases, one_number, one_of
 from svmlab.course.mishap import attempt as tried
 from svmlab.resources import data_path
@@ -115,6 +116,27 @@ def _pages_rule(line: str) -> str:
     if line[0] in "78":
         return "a fault is about one page; the number in brackets is the id of a GPU"
     return "page and size are hexadecimal, and the last page is the first one, plus the size, minus 1"
+
+
+def _drawn_lines(random: Random) -> Judge:
+    return function([_drawn_line(random) for _ in range(100)], _pages, rule=_pages_rule)
+
+
+def _drawn_line(random: Random) -> str:
+    gpu, head = random.randrange(1, 1 << 16), f"{random.randrange(1 << 40)} -{random.randrange(1, 1 << 22)}"
+    page = f"@{random.randrange(1 << 36):x}"
+    span = f"{page}({random.randrange(1, 1 << 16):x})"
+    return random.choice(
+        (
+            f"5 {head} {span} 0->{gpu:x} {gpu:x}:ffffffff 0",
+            f"6 {head} {span} {gpu:x}->0 2 0",
+            f"7 {head} {page}({gpu:x}) {random.choice('RW')}",
+            f"8 {head} {page}({gpu:x}) {random.choice('MU')}",
+            f"9 {head} {gpu:x} 0",
+            f"a {head} {gpu:x} {random.choice('0R')}",
+            f"b {head} {span} {gpu:x} {random.randrange(3)}",
+        )
+    )
 
 
 # A.2: the same lines, other pages
@@ -230,6 +252,7 @@ EXERCISES = (
             "Take the text behind the @ up to the blank, and cut it at the bracket. Both numbers have base 16.",
             'page, size = line.split("@")[1].split(")")[0].split("____"); int(page, ____)',
         ),
+        _drawn_lines,
     ),
     Exercise(
         "A.2",
