@@ -16,6 +16,8 @@ __all__ = [
     "errno_name",
 ]
 
+_LONGEST = 900
+
 
 def errno_name(number: int) -> str:
     """Name an errno.
@@ -41,6 +43,10 @@ class SvmError(Exception):
     name: str = "ERROR"
 
     def __init__(self, given: str, *, allowed: str = "", hint: str = "") -> None:
+        # What was given may be all of a damaged file: nobody reads more than this.
+        given, allowed, hint = (
+            text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..." for text in (given, allowed, hint)
+        )
         self.given, self.allowed, self.hint = given, allowed, hint
         parts = [given]
         if allowed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from svmlab.cli.complete import preset_names
 from svmlab.cli.output import check_output
 from svmlab.errors import InputError
 
@@ -29,7 +30,7 @@ __all__ = ["race"]
     show_default=True,
     help="How often an order may switch away from a task that could go on. Above 3, further orders are drawn.",
 )
-@click.option("--behaviour", help="A preset, over what the file says.")
+@click.option("--behaviour", shell_complete=preset_names, help="A preset, over what the file says.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Where orders are drawn from.")
 @click.option("--outcome", type=click.IntRange(min=1), help="Which outcome --save means; default: the first.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="OUT.toml", help="Write a scenario that replays it.")

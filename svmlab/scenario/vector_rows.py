@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from svmlab.hardware.vram import Node
 
 __all__ = ["ROWS", "BestLocation", "RamToVram", "Trigger", "TriggerAnswer", "VectorGpu", "VramToRam"]
 
 _MOST_PAGES = 1 << 20
+_MOST_MOVED = 1 << 13
 Id = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 PageNumber = Annotated[int, Field(ge=0, le=_MOST_PAGES)]
 Count = Annotated[int, Field(ge=0, le=_MOST_PAGES)]
@@ -84,6 +86,27 @@ class _Move(_Gpus):
     dma_map_fails_at: Count
     copy_fails_at: Count
 
+    @property
+    def npages(self) -> int:
+        """The length of the range."""
+        return self.last - self.start + 1
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if not 1 <= self.npages <= _MOST_MOVED:
+            raise ValueError(f"a range of {self.npages} pages; 1 to {_MOST_MOVED} are allowed")
+        _check_disjoint("vmas", [(start, end - start) for start, end in self.vmas])
+        return self
+
+
+def _check_disjoint(what: str, runs: Iterable[tuple[int, int]]) -> None:
+    """Runs are a first page and a number of pages."""
+    end = 0
+    for first, npages in sorted(runs):
+        if first < end or npages < 1:
+            raise ValueError(f"{what}: the one at page {first} is empty, or overlaps another")
+        end = first + npages
+
 
 class MoveAnswer(_Strict):
     """An answer of a migration: result, location and the calls it made."""
@@ -109,6 +132,13 @@ class RamToVram(_Move):
     vram_result: Annotated[int, Field(le=0)]
     expect: ToVramAnswer
 
+    @model_validator(mode="after")
+    def _enough_vram(self) -> Self:
+        _check_disjoint("vram_nodes", self.vram_nodes)
+        if sum(npages for _, npages in self.vram_nodes) < self.offset + self.npages:
+            raise ValueError("vram_nodes: they hold fewer pages than offset and the range need")
+        return self
+
     @property
     def expected(self) -> dict[str, object]:
         """The recorded answer."""
@@ -122,6 +152,14 @@ class VramToRam(_Move):
     setup_fails_at: Count
     ram_alloc_fails_at: Count
     expect: MoveAnswer
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        _check_disjoint("in_vram", [(offset, npages) for offset, _, npages in self.in_vram])
+        _check_disjoint("VRAM of in_vram", [(first, npages) for _, first, npages in self.in_vram])
+        if any(offset + npages > self.npages for offset, _, npages in self.in_vram):
+            raise ValueError("in_vram: pages behind the end of the range")
+        return self
 
     @property
     def expected(self) -> dict[str, object]:

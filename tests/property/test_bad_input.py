@@ -6,6 +6,7 @@ Logs have a test of their own beside the readers of logs.
 import ast
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -178,6 +179,82 @@ def test_any_bytes_are_used_or_refused_in_one_line(kind: str, content: bytes, tm
     folder = tmp_path_factory.mktemp("bad")
     (folder / name).write_bytes(content)
     one_line(lambda: read(folder / name))
+
+
+VALUES = [
+    "0",
+    "1",
+    "2",
+    "8",
+    "255",
+    "511",
+    "512",
+    "513",
+    "4096",
+    "1048576",
+    "-1",
+    "4294967295",
+    "true",
+    "null",
+    "[]",
+    "[[0,1]]",
+]
+VECTORS = ["best_location", "trigger_migration", "ram_to_vram", "vram_to_ram"]
+
+
+def places(row: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Where a row has values, and lists of them."""
+    inner = row.items() if isinstance(row, dict) else enumerate(row) if isinstance(row, list) else ()
+    return [*([path] if path else []), *(place for key, value in inner for place in places(value, (*path, key)))]
+
+
+@pytest.mark.parametrize("kind", VECTORS)
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+@given(data=st.data())
+def test_a_row_whose_values_contradict_each_other_is_replayed_or_refused(kind: str, data, tmp_path_factory):
+    row = json.loads(data.draw(st.sampled_from(some_rows(kind).splitlines())))
+    for _ in range(data.draw(st.integers(1, 3))):
+        *way, last = data.draw(st.sampled_from(places(row)))
+        at = row
+        for key in way:
+            at = at[key]
+        at[last] = json.loads(data.draw(st.sampled_from(VALUES)))
+    file = tmp_path_factory.mktemp("row") / f"{kind}.jsonl"
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    one_line(lambda: verify(file))
+
+
+CONTRADICTIONS = [
+    ("ram_to_vram", {"last": 0}, "a range of"),
+    ("ram_to_vram", {"last": 1 << 20}, "pages; 1 to 8192 are allowed"),
+    ("ram_to_vram", {"vmas": [[9, 3]]}, "vmas: the one at page 9 is empty, or overlaps another"),
+    ("ram_to_vram", {"vram_nodes": []}, "vram_nodes: they hold fewer pages than offset and the range need"),
+    (
+        "ram_to_vram",
+        {"vram_nodes": [[8, 600], [9, 600]]},
+        "vram_nodes: the one at page 9 is empty, or overlaps another",
+    ),
+    ("vram_to_ram", {"in_vram": [[0, 1, 9000]]}, "in_vram: pages behind the end of the range"),
+    (
+        "vram_to_ram",
+        {"in_vram": [[0, 1, 1], [1, 1, 1]]},
+        "VRAM of in_vram: the one at page 1 is empty, or overlaps another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "told"), CONTRADICTIONS, ids=[told[:40] for *_, told in CONTRADICTIONS])
+def test_what_contradicts_itself_in_a_row_is_told(kind: str, change: dict[str, object], told: str, tmp_path: Path):
+    row = json.loads(some_rows(kind).splitlines()[0]) | change
+    (tmp_path / f"{kind}.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 1: .*" + re.escape(told)):
+        verify(tmp_path / f"{kind}.jsonl")
+
+
+def test_a_message_is_never_as_long_as_a_damaged_file(tmp_path: Path):
+    text = shipped("machines", "toy.toml").replace(b'unit = "GB/s"', b'unit = "' + b"[" * 9000 + b'"', 1)
+    (tmp_path / "x.toml").write_bytes(text)
+    assert 900 < len(one_line(lambda: Machine.find(tmp_path / "x.toml"))) < 1200
 
 
 # through the program, with its exit codes, in little memory
