@@ -13,6 +13,7 @@ from svmlab.errors import errno_name
 from svmlab.hardware.describe import table
 from svmlab.hardware.words import about, gpu_names, place_name, plural
 from svmlab.log.events import KINDS
+from svmlab.trace.grammar import Column
 from svmlab.trace.residency import Residency, Run
 from svmlab.trace.stops import STOPS, Stop, stops
 from svmlab.uapi import EvictionTrigger, MigrateTrigger, UnmapTrigger
@@ -169,9 +170,7 @@ def summary(trace: Trace) -> Summary:
     >>> summary(trace_of(p)).moved
     (Moved(trigger='prefetch', source='cpu', target='gpu0', pieces=1, npages=16),)
     """
-    log = trace.log
-    kinds = [number for number, kind in enumerate(KINDS) if kind.name in REPORTED]
-    times = log.column("time")[np.isin(log.column("kind"), kinds)]
+    times = _times(trace)
     spans = sorted(_runs(trace), key=lambda run: (-run.npages * run.moves, run.start))
     named = [Span(run.start, run.last, run.moves, trace.location_name(run.place)) for run in spans]
     return Summary(
@@ -179,7 +178,7 @@ def summary(trace: Trace) -> Summary:
         time_ns=int(np.ptp(times)) if len(times) else 0,
         moved=tuple(_moved(trace)),
         faults=tuple(_faults(trace)),
-        stopped=tuple(_stopped(trace)),
+        stopped=tuple(_stopped(trace, int(times.max(initial=0)))),
         unmapped=tuple(_unmapped(trace)),
         to_and_fro=tuple(span for span in named if span.moves >= _TO_AND_FRO)[:_MOST],
         most_moved=tuple(named[:_MOST]),
@@ -214,8 +213,14 @@ def _faults(trace: Trace) -> Iterator[Faults]:
     return (Faults(gpu, *amounts) for gpu, amounts in sorted(found.items()))
 
 
-def _stopped(trace: Trace) -> Iterator[Stopped]:
-    end_ns = int(trace.log.column("time").max()) if len(trace.log) else 0
+def _times(trace: Trace) -> Column:
+    """When each event is that a driver reports."""
+    kinds = [number for number, kind in enumerate(KINDS) if kind.name in REPORTED]
+    times: Column = trace.log.column("time")[np.isin(trace.log.column("kind"), kinds)]
+    return times
+
+
+def _stopped(trace: Trace, end_ns: int) -> Iterator[Stopped]:
     found: defaultdict[int, dict[int, Stop]] = defaultdict(dict)
     for stop, _ in stops(trace.log.events(*STOPS)):
         if stop:

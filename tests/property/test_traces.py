@@ -63,7 +63,7 @@ def trace_of_events(made):
     """A trace with these events, in order of time."""
     log = Log()
     for kind, time_ns, pid, (start, last), fields in sorted(made, key=lambda event: event[1]):
-        log.emit_for(pid, kind, start, last, time_ns=time_ns, **fields)
+        log.emit(kind, start, last, pid=pid, time_ns=time_ns, **fields)
     return Trace(log, GPUS, "a test")
 
 
