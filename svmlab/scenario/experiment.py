@@ -66,10 +66,11 @@ def perform(
         behaviour: the version of the driver, as for ``Process``.
         kinds: of which kinds the mappings are that make up the buffer.
 
+    >>> from svmlab.svm.behaviour_table import POSTED
     >>> def move(p, a):
     ...     p.inject("copy")
     ...     p.set_attr(a, access=["gpu0"], prefetch="gpu0")
-    >>> done = perform(move, "as-posted")
+    >>> done = perform(move, POSTED)
     >>> done.answer, done.read_by("gpu0")[:3], done.read_by("cpu")[:3]
     ('0', (0, 0, 0), (1, 2, 3))
     """

@@ -44,7 +44,7 @@ def local_pool(workers: int | None = None) -> Pool:
     def start() -> Iterator[Executor]:
         # Spawned, not forked: a worker has nothing of this process but what it is given.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts)
+        pool = ProcessPoolExecutor(count, mp_context=context)
         try:
             yield pool
         finally:
@@ -53,9 +53,20 @@ def local_pool(workers: int | None = None) -> Pool:
     return start
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the process that was asked for the sweep."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C comes a moment later, and never to a process that is started here: it is for the one that was asked.
+
+    A process inherits what is held back from its very start, where one that has to ask for it may be hit before.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def cluster_pool(address: str) -> Pool:
@@ -125,7 +136,9 @@ def _as_they_come(sweep: Sweep, numbers: list[int], workers: Executor) -> Iterat
     while waiting or running:
         while waiting and len(running) < _AHEAD:
             n = waiting.popleft()
-            running.add(workers.submit(measure, n, sweep.choice(n), sweep.scenario(n)))
+            combination = n, sweep.choice(n), sweep.scenario(n)
+            with _interrupts_held():  # the first ones start the workers
+                running.add(workers.submit(measure, *combination))
         done, running = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             yield future.result()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_PRESET", "POSTED", "PRESETS", "SLOTS", "Option", "Slot"]
+__all__ = ["DEFAULT_PRESET", "POSTED", "PRESETS", "SLOTS", "UPSTREAM", "Option", "Slot"]
 
 PRESETS = ("as-posted", "as-intended", "upstream")
 DEFAULT_PRESET = "as-intended"
-POSTED = PRESETS[0]
+POSTED, UPSTREAM = PRESETS[0], PRESETS[2]
 """The preset that the recorded vectors hold."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from svmlab.hardware.machine import Machine
 from svmlab.log import Event
 from svmlab.mm.span import Span
+from svmlab.svm.behaviour_table import DEFAULT_PRESET
 from svmlab.svm.handle import Handle
 from svmlab.svm.process import Process
 from svmlab.units import PAGE_SIZE, format_time
@@ -160,7 +161,7 @@ class LateReport(Lab):
         return Row(tuple(map(Cell, texts)), "lit" if run.dead else "")
 
     def _run(self, us: int, of: str, stale: str) -> _Run:
-        p = Process(self._machine, xnack=True, behaviour={"base": "as-intended", "stale_faults": _STALE[stale]})
+        p = Process(self._machine, xnack=True, behaviour={"base": DEFAULT_PRESET, "stale_faults": _STALE[stale]})
         a = p.mmap("2 MiB", name="a", populate=True)
         # Pages that stay in RAM are mapped at once: a migration would make everything longer and nothing else.
         p.set_attr(a, access=["gpu0"], preferred="cpu")

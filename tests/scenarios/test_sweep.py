@@ -78,7 +78,7 @@ BAD = [
     ("[sweep]\nseed = []\n", "key sweep.seed: [] is no list of values; allowed: a list, not empty"),
     (
         "[sweep]\ntitle = ['a']\n",
-        "key sweep.title is no key to sweep; allowed: machine, vram, ram, xnack, behaviour, seed, payload, "
+        "key sweep.title is no key to sweep; allowed: machine, vram, ram, xnack, behaviour, seed, payload, order, "
         "or step.N.KEY with the number of a step",
     ),
     ("[sweep]\nstep.3.size = [1]\n", "key sweep.step.3.size: there is no step 3; allowed: 1 to 2"),

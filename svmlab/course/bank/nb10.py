@@ -10,6 +10,7 @@ from svmlab.course.exercise import Exercise, Kind, Prediction, Question
 from svmlab.course.kinds import bug_hunt, counter_example, function, one_number, order
 from svmlab.course.mishap import attempt as tried
 from svmlab.errors import InputError
+from svmlab.svm.behaviour_table import DEFAULT_PRESET
 from svmlab.svm.buffer_view import Buffer
 from svmlab.svm.process import Process
 from svmlab.units import PAGE_SIZE
@@ -107,7 +108,7 @@ _LINES = {
     5: "only a range that is covered as a whole may be removed",
     6: "the worker finds the range in its queue",
 }
-_POSTED = {"base": "as-intended", "unmap_scope": "interval", "lost_access": "kept"}
+_POSTED = {"base": DEFAULT_PRESET, "unmap_scope": "interval", "lost_access": "kept"}
 _CLAIM = "after a munmap no GPU has an entry for the pages that went"
 
 

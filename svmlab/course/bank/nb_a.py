@@ -14,6 +14,7 @@ from svmlab.course.kinds import function, on_cases, one_number, one_of
 from svmlab.course.mishap import attempt as tried
 from svmlab.resources import data_path
 from svmlab.scenario.experiment import Act, Performed, perform
+from svmlab.svm.behaviour_table import UPSTREAM
 from svmlab.svm.process import Process
 from svmlab.trace.formats import FORMATS, read_trace
 from svmlab.trace.smi import smi_lines
@@ -23,8 +24,6 @@ from svmlab.uapi import SYSMEM
 __all__ = ["DROPPED", "EXERCISES", "PREDICTIONS", "lines_of", "read_lines"]
 
 _SAMPLES = ("first-migration.smi", "first-gpu-fault.smi")
-_VERSION = "upstream"
-"""The version of the driver that is nearest to one that somebody runs."""
 
 
 def lines_of(p: Any) -> list[str]:
@@ -59,7 +58,7 @@ def _one_stays() -> tuple[Performed, int]:
         p.pin(a.pages(3))
         p.set_attr(a, access=["gpu0"], prefetch="gpu0")
 
-    done = perform(act, _VERSION)
+    done = perform(act, UPSTREAM)
     return done, read_lines(lines_of(done.process)).log.events("migrate_end")[0].npages
 
 
@@ -258,7 +257,7 @@ EXERCISES = (
         "A.2",
         Kind.COUNTER_EXAMPLE,
         "Find two programs that leave the same log and other pages in VRAM.",
-        on_cases((_VERSION,), _same_lines),
+        on_cases((UPSTREAM,), _same_lines),
         (
             "Look at What no line tells: what differs between the two runs, and where is it in the log?",
             "Something must keep a page from being collected, and leave no line. Pages can be in a third place.",
