@@ -12,7 +12,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.svmlab-setup
 # The packages of an extra are installed when the first target needs them: a learner's `make lab` fetches no test tools.
 WITH_TEST := $(VENV)/.with-test
-WITH_ALL := $(addprefix $(VENV)/.with-,test docs grading lite cluster delivery)
+WITH_CLUSTER := $(VENV)/.with-cluster
+WITH_ALL := $(addprefix $(VENV)/.with-,test docs grading cluster delivery)
+# JupyterLite's extension does not load in JupyterLab, so it stands beside what JupyterLab looks at.
+LITE := $(VENV)/lite
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 # What `make lab` opens: the first notebook, or the folder while there is none.
@@ -60,6 +63,13 @@ $(STAMP): requirements.lock pyproject.toml .ci/locked.py | $(BIN)/python
 	@$(BIN)/python -c 'import matplotlib.font_manager' 2>/dev/null
 	@touch $@
 
+$(LITE)/.done: requirements.lock pyproject.toml .ci/locked.py | $(STAMP)
+	@echo "Installing the locked packages of 'lite' into $(LITE) ..."
+	@rm -rf $(LITE)
+	@$(BIN)/python .ci/locked.py lite > $(VENV)/locked-lite.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(LITE) -r $(VENV)/locked-lite.txt
+	@touch $@
+
 $(VENV)/.with-%: requirements.lock pyproject.toml .ci/locked.py | $(STAMP)
 	@echo "Installing the locked packages of '$*' into $(VENV) ..."
 	@$(call LOCKED,$*)
@@ -76,7 +86,7 @@ demo: setup
 	@$(BIN)/svmlab run data/scenarios/first-migration.toml --plot $(DEMO_PLOT)
 
 ## test: run all tests, then execute every notebook and compare each cell's output
-test: setup $(WITH_ALL)
+test: setup $(WITH_TEST) $(WITH_CLUSTER)
 	$(PYTEST)
 	@test -n "$(NOTEBOOKS)" || { echo "make: no notebook found; run 'make notebooks'" >&2; exit 1; }
 	@# A learner's progress must not change what a cell prints: the notebooks get an empty state folder.
@@ -90,11 +100,11 @@ docs: setup $(VENV)/.with-docs
 	@echo "the book: out/book/index.html"
 
 ## lite: build the course as a static site in out/lite, whose Python runs in the browser (JupyterLite)
-lite: setup $(WITH_TEST) $(VENV)/.with-lite
+lite: setup $(WITH_TEST) $(LITE)/.done
 	@$(BIN)/python docs/lite/stage.py out/lite-source
 	@rm -rf out/lite out/lite-wheels build
 	@$(BIN)/python -m uv build --quiet --wheel --no-build-isolation --offline --out-dir out/lite-wheels
-	@cd docs/lite && ../../$(BIN)/python -m jupyterlite_core build >../../out/lite.log 2>&1 || { cat ../../out/lite.log; exit 1; }
+	@cd docs/lite && PYTHONPATH=../../$(LITE) ../../$(BIN)/python -m jupyterlite_core build >../../out/lite.log 2>&1 || { cat ../../out/lite.log; exit 1; }
 	@echo "the site: out/lite/index.html (serve it: python -m http.server -d out/lite)"
 
 ## delivery: check what leaves the house: book, JupyterLite, Binder, nbgrader, the installed wheel
