@@ -51,7 +51,8 @@ def file(name: str, endings: str) -> widgets.FileUpload:
         name: what it takes.
         endings: of files that are offered, as HTML wants them: ``".smi,.rocr"``.
     """
-    return widgets.FileUpload(description=name, accept=endings, multiple=False)
+    # no icon: it would be a letter of a font that pages of the book do not have
+    return widgets.FileUpload(description=name, accept=endings, multiple=False, icon="")
 
 
 def uploaded(value: Any) -> tuple[str, bytes] | None:
