@@ -14,7 +14,7 @@ USED = {
     "BoundedIntText": {"value", "min", "max", "step", "description"},
     "Button": {"description"},
     "Dropdown": {"options", "value", "description"},
-    "FileUpload": {"accept", "description"},
+    "FileUpload": {"accept", "description", "icon"},
     "HBox": {"children", "layout"},
     "HTML": {"value"},
     "IntSlider": {"value", "min", "max", "step", "continuous_update", "readout"},
