@@ -119,7 +119,8 @@ print(sl.why(p.log.events("queue_restore", since=since)[0]))
 #    *invalidation*: what the driver knew of these pages is no longer valid.
 # 2. The notifier counts. The range has a count of its own, *invalid*, and the process has *evictions*. The first eviction stops the queues: they are
 #    *evicted*. That word does not speak of pages.
-# 3. It orders a *restore worker*, which starts 1 ms later. The program goes on meanwhile.
+# 3. It orders a *restore worker*, which starts 1 ms later. The program goes on meanwhile. (The stop itself takes time, here 100 us for the queue of gpu0. So
+#    further down the worker starts 1100 us after the first count.)
 # 4. The worker maps the range, and lets the queues run, or *resumes* them.
 #
 # ### Why they stop

@@ -203,7 +203,8 @@ print(three_passes(p, a))
 # %% [markdown]
 # From 18 MiB on nothing changes any more, and from 16 MiB down it hardly matters how much is missing. Between the two is the *knee*. A program that is
 # on the wrong side of it by a single page takes five times as long. It would be better off with nothing in VRAM, and all
-# accesses over the bus. (Times are those of the cost model; on a machine the factors are others.)
+# accesses over the bus. On the right side three passes are too few to pay for the way there; a fourth and a fifth would cost 0.02 ms each, and 0.65 ms
+# in RAM. (Times are those of the cost model; on a machine the factors are others.)
 #
 # ### What no eviction can mend
 #
@@ -238,8 +239,8 @@ print(p.ranges(a))
 # %% [markdown]
 # * A range gets VRAM for all of its pages or none, so the prefetch fails. Every byte stays in RAM, mapped for gpu0.
 # * A fault does not fail for want of VRAM. The driver *falls back*: it maps the block where it is.
-# * A later kernel cuts a large range at registration, here into pieces of 2 MiB. The pieces of one call then push each other out: of three, one is
-#   left in VRAM, and the call succeeds.
+# * A later kernel cuts a large range at registration, here into pieces of 2 MiB. One call moves them from the last to the first, and they push each other
+#   out: of three, the first is left in VRAM, and the call succeeds.
 #
 # ### What you predicted
 

@@ -193,8 +193,8 @@ for us in (20, 30, 40, 50, 60, 70):
 # %% [markdown]
 # It always reads 7. Meanwhile the CPU's entries are *migration entries*: who touches one waits until step 14 has replaced it, and that comes behind step 13.
 #
-# Six moments are not all. `sl.explore` runs a scenario in every order in which its tasks can get in each other's way. A *preemption* is a moment at which one has to
-# make way for another. Here the CPU writes 9 to page 1 of a buffer full of 7, while a prefetch moves it:
+# Six moments are not all. `sl.explore` runs a scenario in every order in which its tasks can get in each other's way, here with one *preemption* at most
+# (notebook 07). The CPU writes 9 to page 1 of a buffer full of 7, while a prefetch moves it:
 
 # %%
 race = data_path("scenarios", "races", "prefetch-cpu-fault.toml")
@@ -340,7 +340,7 @@ check("11.2", lose)
 # %% [markdown]
 # ### 11.3 Mend it
 #
-# Choose options for as few slots as possible, on top of the posting. Seven programs run on it: those of this notebook, and yours of 11.2. In the end gpu0 and the CPU must find the right bytes, and
+# Choose options for as few slots as possible, on top of the posting. Seven programs run on it: those of this notebook but C, and one like that of 11.2. In the end gpu0 and the CPU must find the right bytes, and
 # a program whose move failed must be told an error. The table in *Explain* has the names.
 
 # %% tags=["stub"]
@@ -397,7 +397,8 @@ check("11.3", mended)
 # | VRAM as it is | 16 | D17 | cleared, since April 2021 |
 # | old addresses of RAM are kept | after 14 | D26, X22 | freed with the move, since patch 34 |
 #
-# Here `as-posted` is patches 1 to 19, so there is a way home. The letters D1 to D32 name what a reading of patch 18 found; `svmlab behaviours` lists the slots with them.
+# Here `as-posted` is patches 1 to 19, so there is a way home. D1 to D32 name what was found in patch 18, and X1 to X50 in all
+# patches (some are the same); `svmlab behaviours` lists the slots with them.
 
 # %% [markdown] tags=["stub"]
 # ## Next

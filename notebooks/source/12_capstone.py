@@ -192,7 +192,8 @@ since, until = int(log.select("cpu_fault")[0]), int(log.select("queue_restore")[
 sl.show(sl.timeline(score.process, since=since, until=until + 1))
 
 # %% [markdown]
-# One touch of the CPU, one block home, and all eight GPUs stand still until the restore worker has mapped the pages in RAM.
+# One touch of the CPU, one block home, and all eight GPUs stand still until the restore worker has mapped the pages in RAM. They stop one after the other,
+# inside of step 1, and the 1 ms begins when the last one has stopped: so a stop costs nearly 2 ms here.
 #
 # ### What you predicted
 

@@ -199,7 +199,7 @@ compare(mine)
 # %% [markdown]
 # ## Explain
 #
-# **A misconception:** "The log shows what happened." It shows what the driver reported. In *What no line tells* two runs with the same lines left different pages in VRAM. Pages that were
+# **A misconception:** "The log shows what happened." It shows what the driver reported. In *What no line tells* two runs whose lines differ in their times alone left different pages in VRAM. Pages that were
 # changed or swapped leave no line either: you see the queues stop, and not why.
 #
 # ### Capture

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import InputError
-from svmlab.hardware.words import place_name
+from svmlab.hardware.words import place_name, plural
 from svmlab.log import Event
 from svmlab.trace.residency import Residency, Run
 from svmlab.trace.stops import STOPS, stops
@@ -78,7 +78,7 @@ class Replay:
     def __str__(self) -> str:
         if not self.contradictions:
             return "The log does not contradict itself."
-        head = f"The log contradicts itself {len(self.contradictions)} times:"
+        head = f"The log contradicts itself {plural(len(self.contradictions), one='time')}:"
         return "\n".join([head, *(f"  {each}" for each in self.contradictions)])
 
     __repr__ = __str__

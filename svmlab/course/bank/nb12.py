@@ -199,7 +199,7 @@ EXERCISES = (
         "Tell what a piece carries over PCIe, in RAM and moved.",
         function(_cases(), _price, rule=_rule),
         (
-            "Compare the last two rows of the scores in One buffer at a time: who pays for what?",
+            "Compare the last two scores in One buffer at a time, row by row: who pays for what?",
             "In RAM every touch of a GPU counts. Moved, count the way there, the way home, and the touches after it.",
             "return piece.npages * piece.____, piece.npages * (____ if piece.read_by_cpu else 1)",
         ),
