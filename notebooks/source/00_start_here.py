@@ -292,7 +292,7 @@ check("00.2", keep)
 # | a CPU touch brings pages home | `svm_migrate_to_ram` (kfd_migrate.c) |
 #
 # The steps are numbered as in the commit message of "drm/amdkfd: HMM migrate ram to vram", patch 18 of 44, posted in March 2021. As posted, that patch
-# drops the result of the copy step (defect D1). Here a failed copy is an error, and the page stays readable.
+# drops the result of the copy step (D1; labels with D or X are defects found in the posting). Here a failed copy is an error, and the page stays readable.
 
 # %% [markdown]
 # ## From HIP to here

@@ -138,8 +138,8 @@ compare(mine)
 # * It is **mapped** in a table if that table has an entry for it.
 # * It is **accessible** to somebody if their entry lets them read or write without a fault.
 #
-# The last picture shows all three apart: the page is resident in VRAM; the CPU's table names it, and the CPU has no access; gpu0 has both; gpu1's table
-# does not know the page at all. gpu1 is in gpu0's hive and could reach the frame. It was not given access:
+# The picture of an address after the prefetch shows all three apart: the page is resident in VRAM; the CPU's table names it, and the CPU has no access;
+# gpu0 has both; gpu1's table does not know the page at all. gpu1 is in gpu0's hive and could reach the frame. It was not given access:
 
 # %%
 p = sl.Process("mi210-two-hives", vram="64 MiB")
@@ -278,11 +278,12 @@ check("01.3", story)
 # %% [markdown]
 # ## Key points
 #
-# * An address is a page and a byte in it; 512 pages, aligned, are a block (titles of the pictures in *Run*).
+# * An address is a page and a byte in it (titles of the pictures in *Run*); 512 pages, aligned, are a block, which one fault brings home
+#   (output in *Explore*).
 # * `mmap` gives addresses, a touch gives a frame; reading gives the zero page only (pictures in *First touch*).
 # * The CPU and each GPU have a table of their own, and the driver keeps them apart or in step (picture after `p.set_attr`).
 # * Sharing needs no copy; a migration changes the frame and not the address (pictures in *Another frame for the same address*).
-# * Resident, mapped and accessible are three things (picture in *Explain*).
+# * Resident, mapped and accessible are three things (first picture in *Another frame for the same address*).
 
 # %% [markdown]
 # ## From model to kernel

@@ -75,7 +75,8 @@ p.attributes(a)
 # * Both locations are undefined: nobody asked for a place.
 # * Two *flags*, which are switches, are on: `host_access` and `coherent`.
 # * The *granularity* 9 stands for 2^9 = 512 pages, 2 MiB. It is the block of notebook 01, which a CPU fault brings home.
-# * No GPU has access, neither `access` nor `access_in_place`. A range gives a GPU one of the two or none; with xnack off both do the same.
+# * No GPU has access, neither `access` nor `access_in_place`. A range gives a GPU one of the two or none; with xnack off both do the same
+#   (notebook 03 shows the other case).
 #
 # The last point holds because xnack is off. With xnack on every GPU has access by default:
 
@@ -297,7 +298,7 @@ check("02.3", calls)
 # %% [markdown]
 # ## Key points
 #
-# * Memory without a range has the defaults: no location, 2 MiB, two flags, access by xnack (first output of *Run*).
+# * Memory without a range has the defaults: no location, 2 MiB, two flags, access by xnack (first two outputs of *Run*).
 # * A call cuts ranges at its edges, and changes only the attributes it names (picture in *Two calls*).
 # * Gaps in a call become ranges with defaults; nothing is ever joined (outputs of *A call beyond the edges*).
 # * A query answers with what ranges have in common, and leaves gaps out (outputs of *What the query answers*).

@@ -225,8 +225,8 @@ p.gpu(4).read(a)
 sl.show(sl.timeline(p, since=before))
 
 # %% [markdown]
-# gpu4 is skipped when the range is mapped. Its first touch, 2 ms later, is a fault, and the fault brings everything home. The pages moved twice, and nobody
-# used them in VRAM. With xnack off, RAM would have been the answer at once.
+# gpu4 is skipped when the range is mapped. Its first touch, 2 ms later (notebook 06 says why so late), is a fault, and the fault brings everything home. The
+# pages moved twice, and nobody used them in VRAM. With xnack off, RAM would have been the answer at once.
 #
 # ## Explore
 #

@@ -211,8 +211,9 @@ compare(mine)
 # **A misconception:** "A migration copies the buffer in one piece." It copies a batch for each node, and a window for each 512 pages of a batch. Where the
 # pieces end depends on what else is in VRAM, and nobody who uses the buffer can tell.
 #
-# **A misconception:** "A migration that fails half-way leaves half of the pages moved." Here, all move or none. Let something else fail in each run: no VRAM (`vram_alloc`), a page of RAM
-# that cannot be shown to the copy engine (`dma_map`), the second of three copies (`copy`), or all copies are sent and do not finish (`fence`).
+# **A misconception:** "A migration that fails half-way leaves half of the pages moved." Here, all move or none. Let something else fail in each run: no VRAM
+# (`vram_alloc`), a page of RAM that cannot be shown to the copy engine (`dma_map`), the second of three copies (`copy`), or all copies are sent and do not
+# finish (`fence`).
 
 # %%
 for fault, nth in (("vram_alloc", 1), ("dma_map", 600), ("copy", 2), ("fence", 1)):
@@ -229,9 +230,8 @@ for fault, nth in (("vram_alloc", 1), ("dma_map", 600), ("copy", 2), ("fence", 1
     print(f"{'':<10} VRAM held: {held}; gpu0 reads 7 everywhere: {everywhere}")
 
 # %% [markdown]
-# (EIO is an error of input or output.) Whatever fails, nothing has moved: the old pages are not freed before step 5,
-# so the driver can always put back what was there. The VRAM is given
-# back, and gpu0 reads the bytes from RAM.
+# (EIO is an error of input or output.) Whatever fails, nothing has moved: the old pages are not freed before step 5, so the driver can always put back what
+# was there. The VRAM is given back, and gpu0 reads the bytes from RAM.
 #
 # Pages of a file are a case of their own. They are collected and copied; then step 4 cannot give them up, since the file owns them. That is no error:
 
@@ -386,10 +386,10 @@ check("04.3", (spoil, mend))
 # | step 4 and the fence | `migrate_vma_pages` (migrate.c), `svm_migrate_copy_done` (kfd_migrate.c) |
 # | step 5 | `migrate_vma_finalize` (migrate.c) |
 #
-# As posted in March 2021, the patch differs from what you saw where something fails. It drops the result of the copy step, returns success and records
-# the buffer as being in VRAM (D1); the restore worker then maps VRAM that was never written, and gpu0 reads zeros (D2). A copy that fails at the end of a node can lose one page (D6), and
-# pages of a file are taken for moved (D7). The four attempts are as posted (D12), and so is what they cost (D13); Linux 5.14 and later move what
-# they can.
+# As posted in March 2021, the patch differs from what you saw where something fails. It drops the result of the copy step, returns success and records the
+# buffer as being in VRAM (D1); the restore worker then maps VRAM that was never written, and gpu0 reads zeros (D2). A copy that fails at the end of a node
+# can lose one page (D6), and pages of a file are taken for moved (D7). The four attempts are as posted (D12), and so is what they cost (D13); Linux 5.14 and
+# later move what they can.
 
 # %% [markdown] tags=["stub"]
 # ## Next

@@ -152,8 +152,8 @@ for granularity in (0, 4, 9, 11):
 #
 # ### When `actual` becomes RAM
 #
-# The CPU touches three of the four blocks. The second run is a model of a later kernel, which cuts nothing. (It has more VRAM, since such kernels cut large
-# ranges by the size of VRAM.)
+# The CPU touches three of the four blocks. The first run is the usual model, `as-intended`; the second is `upstream`, that of a later kernel, which cuts
+# nothing. (It has more VRAM, since such kernels cut large ranges by the size of VRAM.)
 
 # %%
 for behaviour, vram in (("as-intended", "64 MiB"), ("upstream", "256 MiB")):
@@ -196,7 +196,8 @@ sl.show(sl.counters(p, since=since))
 
 # %% [markdown]
 # This is *ping-pong*: the same pages go to and fro. In the timeline you recognise it by migrations that take turns with work, and in the counters by as
-# many bytes one way as the other. Two bytes were read, and 8 MiB moved. Most of the time goes to waiting for the queues.
+# many bytes one way as the other. Two bytes were read, and 8 MiB moved. Nearly half of the time gpu0's work waits for
+# its queues: a bar "writes" begins when the program asks for it, and the bytes are written at its end. The rest is moving.
 #
 # To end it, leave the pages in one place. gpu0 has access, and can work in RAM, in place:
 
@@ -258,7 +259,7 @@ game
 # 3. By a prefetch each turn, granularity 0: which turn moves nearly all the bytes, and why did the granularity not help there?
 #
 # One row of the table below stands out: at granularity 0, gpu0 needs 16 ms for 8 pages. The driver drops faults on a range that it mapped less than 2 ms ago;
-# notebook 08 says why.
+# notebook 06 shows such a wait, and says why.
 
 # %%
 game.static()

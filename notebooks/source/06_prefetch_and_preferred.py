@@ -15,10 +15,9 @@
 # %% [markdown]
 # ## Setup
 #
-# `prepared` makes a process on the machine `toy`, with a buffer in RAM whose attributes were set 2 ms ago (why so long ago, you see
-# in *All of it, late*); it returns the process, the buffer and the length of
-# the log. With xnack on, GPUs take page faults. `cost` takes such a buffer, which prefers gpu0, and returns how long it takes, in us, until gpu0 has touched its
-# first pages: after a prefetch of the whole buffer, or without one.
+# `prepared` makes a process on the machine `toy`, which has three GPUs, with a buffer in RAM whose attributes were set 2 ms ago (why so long ago, you see in
+# *All of it, late*); it returns the process, the buffer and the length of the log. With xnack on, GPUs take page faults. `cost` takes such a buffer, which
+# prefers gpu0, and returns how long it takes, in us, until gpu0 has touched its first pages: after a prefetch of the whole buffer, or without one.
 #
 # The times come from a cost model with assumed constants. Read proportions, not digits.
 
@@ -407,7 +406,7 @@ check("06.3", sizes)
 # | a fault within 2 ms is dropped | `AMDGPU_SVM_RANGE_RETRY_FAULT_PENDING` (kfd_svm.c) |
 # | the restore delay of 1 ms | `AMDGPU_SVM_RANGE_RESTORE_DELAY_MS` (kfd_svm.c) |
 #
-# That the prefetch location is remembered is D23 in the list of defects: a range can move in a call about something else. Later kernels do the same. What a fault
+# That the prefetch location is remembered is defect D23: a range can move in a call about something else. Later kernels do the same. What a fault
 # moves has changed: kernels of about 5.14 move the whole range, later ones a block, as you saw.
 
 # %% [markdown]

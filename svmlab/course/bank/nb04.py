@@ -77,7 +77,7 @@ PREDICTIONS = (
                 "moved",
                 "One page of 1024 is pinned. How many are in VRAM after the call?",
                 ("none", "700", "1023"),
-                "all pages of a piece are collected, or none moves",
+                "the driver wants all pages: if one cannot be collected, it moves none",
             ),
             Question(
                 "attempts",
