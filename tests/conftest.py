@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 
 import pytest
 from hypothesis import settings
 
 # Set before a test imports matplotlib: there is no screen, and a picture must not depend on one.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A shell starts what runs in its background with interrupts ignored, and what a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("svmlab", derandomize=True, deadline=None, database=None)
 settings.load_profile("svmlab")
