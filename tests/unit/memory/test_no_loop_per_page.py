@@ -294,9 +294,9 @@ def one_by_one(lab: Lab, mapped: Any) -> None:
 
 
 def converted(lab: Lab, mapped: Any) -> None:
-    """What must not be either: an object of Python for each page, though no line of its own."""
+    """What must not be either: some objects of Python for each page, though no line of its own."""
     frames = lab.mm.table.get(mapped.span.start, mapped.span.last).tolist()
-    lab.seen = dict(zip(frames, map(str, frames), strict=True))
+    lab.seen = dict(zip(map(bin, frames), zip(map(str, frames), map(hex, frames), strict=True), strict=True))
 
 
 def prepared(make_lab: Any, npages: int, before: Step) -> tuple[Lab, Any]:
