@@ -13,7 +13,7 @@ from svmlab.svm.buffer_view import Buffer
 from svmlab.svm.process import Process
 from svmlab.units import PAGE_SIZE
 
-__all__ = ["FILLED", "NEVER", "PAGES", "Act", "Performed", "perform"]
+__all__ = ["FILLED", "NEVER", "PAGES", "Act", "Performed", "perform", "fence_fails", "file_changes", "move"]
 
 PAGES = 8
 FILLED = tuple(range(1, PAGES + 1))
@@ -67,10 +67,10 @@ def perform(
         kinds: of which kinds the mappings are that make up the buffer.
 
     >>> from svmlab.svm.behaviour_table import POSTED
-    >>> def move(p, a):
+    >>> def copy_fails(p, a):
     ...     p.inject("copy")
     ...     p.set_attr(a, access=["gpu0"], prefetch="gpu0")
-    >>> done = perform(move, POSTED)
+    >>> done = perform(copy_fails, POSTED)
     >>> done.answer, done.read_by("gpu0")[:3], done.read_by("cpu")[:3]
     ('0', (0, 0, 0), (1, 2, 3))
     """
@@ -79,6 +79,24 @@ def perform(
     answer = _answer(lambda: act(p, buffer))
     _answer(lambda: p.run(limit_ns=_IDLE_NS))
     return Performed(p, buffer, answer)
+
+
+def move(p: Process, a: Buffer) -> None:
+    """The buffer is prefetched to gpu0."""
+    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
+
+
+def fence_fails(p: Process, a: Buffer) -> None:
+    """The buffer is prefetched to gpu0, and the fence of a copy reports an error."""
+    p.inject("fence")
+    move(p, a)
+
+
+def file_changes(p: Process, a: Buffer) -> None:
+    """The buffer is prefetched to gpu0, and then the CPU changes a page of it."""
+    move(p, a)
+    p.run()
+    p.cpu_write(a.pages(2), 77)
 
 
 def _filled(p: Process, kinds: tuple[str, ...]) -> Buffer:

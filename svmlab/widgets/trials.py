@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from svmlab.scenario.experiment import FILLED, PAGES, Act, perform
+from svmlab.scenario.experiment import FILLED, PAGES, Act, fence_fails, file_changes, move, perform
 from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.behaviour_table import DEFAULT_PRESET, POSTED, PRESETS, SLOTS, Option
 from svmlab.svm.buffer_view import Buffer
@@ -69,36 +69,21 @@ def run(trial: Trial, preset: str) -> Outcome:
     return Outcome(pages, done.answer, done.read_by("gpu0"), done.read_by("cpu"))
 
 
-def _move(p: Process, a: Buffer) -> None:
-    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
-
-
 def _copy_fails(p: Process, a: Buffer) -> None:
     p.vram_layout("gpu0", [[16, 4], [32, 4]])
     p.inject("copy", nth=2)
-    _move(p, a)
-
-
-def _fence_fails(p: Process, a: Buffer) -> None:
-    p.inject("fence")
-    _move(p, a)
-
-
-def _file_changes(p: Process, a: Buffer) -> None:
-    _move(p, a)
-    p.run()
-    p.cpu_write(a.pages(2), 77)
+    move(p, a)
 
 
 def _discarded(p: Process, a: Buffer) -> None:
     p.set_attr(a, access=["gpu0"])
     p.run()
     p.discard(a.pages(4, 4))
-    _move(p, a)
+    move(p, a)
 
 
 def _one_page_back(p: Process, a: Buffer) -> None:
-    _move(p, a)
+    move(p, a)
     p.run()
     p.discard(a.pages(2, 2))
     p.cpu_write(a.pages(0), 50)
@@ -106,13 +91,13 @@ def _one_page_back(p: Process, a: Buffer) -> None:
 
 TRIALS = (
     Trial("after_copy", POSTED, "a copy fails on the way to VRAM", _copy_fails),
-    Trial("fence_error", DEFAULT_PRESET, "the fence of a copy reports an error", _fence_fails),
-    Trial("piece_place", POSTED, "one range covers two mappings", _move, kinds=("anonymous", "heap")),
+    Trial("fence_error", DEFAULT_PRESET, "the fence of a copy reports an error", fence_fails),
+    Trial("piece_place", POSTED, "one range covers two mappings", move, kinds=("anonymous", "heap")),
     Trial(
         "record_location",
         POSTED,
         "pages of a file are to move, and the CPU writes 77 to one later",
-        _file_changes,
+        file_changes,
         (*FILLED[:2], 77, *FILLED[3:]),
         ("file",),
     ),

@@ -9,7 +9,7 @@ from svmlab.course.exercise import Exercise, Kind, Miss, Prediction, Question
 from svmlab.course.kinds import on_cases, one_number, one_of
 from svmlab.course.mishap import attempt as tried
 from svmlab.errors import SvmError
-from svmlab.scenario.experiment import FILLED, Act, Performed, perform
+from svmlab.scenario.experiment import FILLED, Act, Performed, fence_fails, file_changes, move, perform
 from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.behaviour_table import POSTED
 from svmlab.svm.buffer_view import Buffer
@@ -21,38 +21,23 @@ _TWO = ("anonymous", "heap")
 """A buffer that is two mappings."""
 
 
-def _move(p: Process, a: Buffer) -> None:
-    p.set_attr(a, access=["gpu0"], prefetch="gpu0")
-
-
 def _copy_fails(p: Process, a: Buffer) -> None:
     p.inject("copy")
-    _move(p, a)
-
-
-def _fence_fails(p: Process, a: Buffer) -> None:
-    p.inject("fence")
-    _move(p, a)
-
-
-def _file_changes(p: Process, a: Buffer) -> None:
-    _move(p, a)
-    p.run()
-    p.cpu_write(a.pages(2), 77)
+    move(p, a)
 
 
 def _page_in_swap(p: Process, a: Buffer) -> None:
     p.set_attr(a, access=["gpu0"])
     p.run()
     p.swap_out(a.pages(3))
-    _move(p, a)
+    move(p, a)
 
 
 def _others_bytes(p: Process, a: Buffer) -> None:
     """Most of the VRAM held something else before, and the copy fails."""
     secret = p.mmap("4072 KiB", name="secret")
     secret[:] = 99
-    _move(p, secret)
+    move(p, secret)
     p.run()
     p.munmap(secret)
     p.run()
@@ -61,7 +46,7 @@ def _others_bytes(p: Process, a: Buffer) -> None:
 
 def _page_pinned(p: Process, a: Buffer) -> None:
     p.pin(a.pages(6))
-    _move(p, a)
+    move(p, a)
 
 
 def _fragmented(p: Process, a: Buffer) -> None:
@@ -75,7 +60,7 @@ def _read(numbers: tuple[int | str, ...]) -> str:
 
 def _two_experiments() -> dict[str, str]:
     """A copy that fails, and a range over two mappings."""
-    failed, two = perform(_copy_fails, POSTED), perform(_move, POSTED, kinds=_TWO)
+    failed, two = perform(_copy_fails, POSTED), perform(move, POSTED, kinds=_TWO)
     wrong = sum(found != wanted for found, wanted in zip(two.read_by("cpu"), FILLED, strict=True))
     gpu0, cpu = _read(failed.read_by("gpu0")), _read(failed.read_by("cpu"))
     return {"answer": failed.answer, "gpu0": gpu0, "cpu": cpu, "two": str(wrong)}
@@ -136,10 +121,10 @@ class _Symptom(NamedTuple):
 
 
 SYMPTOMS = (
-    _Symptom("A", _fence_fails, ("anonymous",), (13,), "the copies failed, and whoever waited for them did not look"),
+    _Symptom("A", fence_fails, ("anonymous",), (13,), "the copies failed, and whoever waited for them did not look"),
     _Symptom(
         "B",
-        _file_changes,
+        file_changes,
         ("file",),
         (7, 15),
         "pages of a file are refused when structures move; nobody counts what moved before the range counts as moved",
@@ -212,11 +197,11 @@ class _Case(NamedTuple):
 
 _CASES = (
     _Case("a copy fails", _copy_fails),
-    _Case("one range covers two mappings", _move, _TWO, fails=False),
+    _Case("one range covers two mappings", move, _TWO, fails=False),
     _Case("VRAM is in two pieces and the first copy fails", _fragmented),
-    _Case("the fence of a copy reports an error", _fence_fails),
+    _Case("the fence of a copy reports an error", fence_fails),
     _Case("a page of the second mapping is pinned", _page_pinned, _TWO),
-    _Case("a page of a file changes", _file_changes, ("file",), fails=False, wanted=(1, 2, 77, *FILLED[3:])),
+    _Case("a page of a file changes", file_changes, ("file",), fails=False, wanted=(1, 2, 77, *FILLED[3:])),
     _Case("VRAM held something else before, and a copy fails", _others_bytes),
 )
 _MOST = 6
