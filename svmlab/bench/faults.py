@@ -23,6 +23,7 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm.span import Span
 from svmlab.svm.gpu_fault import serve_gpu_fault
 from svmlab.svm.process import Process
+from svmlab.svm.progress import run_until
 
 __all__ = ["FAULTS", "cases", "cycles", "process_with"]
 
@@ -73,7 +74,7 @@ def process_with(count: int, *, migrates: bool) -> Process:
 def served(process: Process, faults: int) -> Callable[[], None]:
     """A function that serves the next ``faults`` faults of a process."""
     driver = process.driver
-    device, env = driver.devices[0], driver.world.env
+    device, world = driver.devices[0], driver.world
     pages = iter([range_.start for range_ in process.ranges()])
 
     def work() -> Blocking[None]:
@@ -81,7 +82,8 @@ def served(process: Process, faults: int) -> Callable[[], None]:
             yield from serve_gpu_fault(driver, device, RawFault(next(pages), True, driver.now))
 
     def run() -> None:
-        env.run(until=driver.world.spawn("faults", work(), pid=process.pid))
+        task = world.spawn("faults", work(), pid=process.pid)
+        run_until(world, lambda: not task.is_alive)
 
     return run
 

@@ -210,7 +210,7 @@ class ProcessDevice:
             touching.page_ns = 0  # nothing takes time while orders are explored
         self._touching.append(touching)
         try:
-            finished = self.world.delay(touching.page_ns * touching.npages)
+            finished = self.world.timer(touching.page_ns * touching.npages)
             yield simpy.AnyOf(self.world.env, [finished, self._interrupt])
             touching.settle(self.world.now)
         finally:

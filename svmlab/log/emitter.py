@@ -21,10 +21,9 @@ NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
 
 _SOURCE = """
 def made_for(log, pid):
-    waiting, append, strings, root = log.waiting, log.waiting.append, log.string_ids, log.root
-    active, clock = log.active, log.clock
+    waiting, append, strings, clock = log.waiting, log.waiting.append, log.string_ids, log.clock
     def {name}(start=-1, last=-1, *, text="", time_ns=None, cause=None{parameters}):
-        task = active() or root
+        task = log.task
         append(pack(
             clock() if time_ns is None else time_ns,
             {number},

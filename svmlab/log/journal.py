@@ -85,17 +85,15 @@ class Log:
 
     Args:
         clock: tells the virtual time in ns.
-        active: tells the task that runs now.
         tell: writes an event as one line of text; default: the event table's template without names of GPUs.
     """
 
     def __init__(
         self,
         clock: Callable[[], int] = lambda: 0,
-        active: Callable[[], Task | None] = lambda: None,
         tell: Callable[[Event], str] | None = None,
     ) -> None:
-        self.clock, self.active = clock, active
+        self.clock = clock
         self.tell: Callable[[Event], str] = tell or (lambda event: f"{event.name} {event.text}".strip())
         self.tasks: list[Task] = []
         self.strings: list[str] = [""]
@@ -104,7 +102,7 @@ class Log:
         self.waiting: list[bytes] = []
         self._table = np.zeros((0, WIDTH), np.int64)
         self.written = 0
-        self.root = self.new_task("machine", pid=0)
+        self.task = self.root = self.new_task("machine", pid=0)
         self._emitters: dict[int | None, Emitter] = {}
 
     def new_task(self, name: str, *, pid: int, cause: int = -1) -> Task:
@@ -113,14 +111,9 @@ class Log:
         self.tasks.append(task)
         return task
 
-    @property
-    def task(self) -> Task:
-        """The task that runs now; the machine itself outside of every task."""
-        return self.active() or self.root
-
     def because(self, event: int) -> AbstractContextManager[int]:
         """Everything the running task emits inside follows from ``event``."""
-        return Because(self.active() or self.root, event)
+        return Because(self.task, event)
 
     def emit(self, name: str, start: int = -1, last: int = -1, *, pid: int | None = None, **rest: Any) -> int:
         """Append one event; a mechanism that emits many has an ``Emitter``.
@@ -201,8 +194,8 @@ class Log:
     def kinds_since(self, event: int) -> set[str]:
         """Names of the kinds of event from number ``event`` on."""
         if event >= self.written:
-            numbers = _table(self.waiting[event - self.written :])[:, 1]
-            return {KINDS[number].name for number in numbers.tolist()}
+            numbers = set(_table(self.waiting[event - self.written :])[:, 1].tolist())
+            return {KINDS[number].name for number in numbers}
         return {KINDS[number].name for number in np.unique(self._rows()[event:, 1]).tolist()}
 
     def count(self, name: str, *, since: int = 0, pid: int | None = None) -> int:

@@ -39,7 +39,7 @@ def load(mm: AddressSpace, span: Span) -> Blocking[Bytes]:
         stop = yield from fault_in(mm, page, span.last, write=False)
         piece = _piece(span, page, stop)
         _read(mm, piece, out[piece.address - span.address :][: piece.nbytes])
-        yield mm.world.delay((stop - page + 1) * mm.costs.cpu_access_page_ns)
+        yield from mm.world.sleep((stop - page + 1) * mm.costs.cpu_access_page_ns)
         page = stop + 1
     return out
 
@@ -61,7 +61,7 @@ def store(mm: AddressSpace, span: Span, data: Bytes) -> Blocking[None]:
         piece = _piece(span, page, stop)
         frames = pte.pfn_of(mm.table.view(page, stop))
         write_frames(mm.memory, frames, piece, data[piece.address - span.address :][: piece.nbytes])
-        yield mm.world.delay((stop - page + 1) * mm.costs.cpu_access_page_ns)
+        yield from mm.world.sleep((stop - page + 1) * mm.costs.cpu_access_page_ns)
         page = stop + 1
 
 
@@ -70,7 +70,7 @@ def touch(mm: AddressSpace, span: Span, *, write: bool) -> Blocking[None]:
     page = int(span.start)
     while page <= span.last:
         stop = yield from fault_in(mm, page, span.last, write=write)
-        yield mm.world.delay((stop - page + 1) * mm.costs.cpu_access_page_ns)
+        yield from mm.world.sleep((stop - page + 1) * mm.costs.cpu_access_page_ns)
         page = stop + 1
 
 

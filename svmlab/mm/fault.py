@@ -113,7 +113,7 @@ def _populate(mm: AddressSpace, vma: Vma, page: int, last: int, *, write: bool) 
         fresh = np.full(npages, pte.ZERO_ENTRY, np.uint32)
     mm.table.set(page, fresh)
     mm.world.emit.populate(page, page + npages - 1, npages=npages, zero=int(fresh[0] == pte.ZERO_ENTRY))
-    yield mm.world.delay(npages * mm.costs.cpu_fault_page_ns)
+    yield from mm.world.sleep(npages * mm.costs.cpu_fault_page_ns)
 
 
 def _anonymous_frames(mm: AddressSpace, npages: int, *, zero: bool = True) -> pte.Entries:
@@ -146,7 +146,7 @@ def _swap_in(mm: AddressSpace, page: int, last: int) -> Blocking[None]:
     mm.swap.put(slots)
     mm.table.set(page, pte.make(frames, write=False))
     mm.world.emit.populate(page, page + npages - 1, npages=npages)
-    yield mm.world.delay(npages * mm.costs.swap_page_ns)
+    yield from mm.world.sleep(npages * mm.costs.swap_page_ns)
 
 
 def _write_protected(mm: AddressSpace, vma: Vma, page: int, last: int) -> Blocking[None]:
@@ -164,7 +164,7 @@ def _write_protected(mm: AddressSpace, vma: Vma, page: int, last: int) -> Blocki
 
     if npages := mm.table.leading(page, last, reusable):
         mm.table.view(page, page + npages - 1)[:] |= np.uint32(pte.WRITE)
-        yield mm.world.delay(npages * mm.costs.cpu_fault_page_ns)
+        yield from mm.world.sleep(npages * mm.costs.cpu_fault_page_ns)
     elif mm.table.at(page) == pte.ZERO_ENTRY:
         yield from _copy_on_write(mm, page, last, zero)
     else:
@@ -207,4 +207,4 @@ def _copy_on_write(mm: AddressSpace, page: int, last: int, alike: Callable[[pte.
         mm.memory.copy(old, fresh)
         mm.memory.put(old)
     mm.world.emit.populate(page, page + npages - 1, npages=npages)
-    yield mm.world.delay(npages * mm.costs.cpu_fault_page_ns)
+    yield from mm.world.sleep(npages * mm.costs.cpu_fault_page_ns)

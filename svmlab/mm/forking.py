@@ -42,7 +42,7 @@ def fork(mm: AddressSpace, child: AddressSpace) -> Blocking[None]:
         except DriverError:
             _empty(child)
             raise
-        yield mm.world.delay(mm.costs.mm_syscall_ns)
+        yield from mm.world.sleep(mm.costs.mm_syscall_ns)
 
 
 def _duplicate(mm: AddressSpace, child: AddressSpace) -> Blocking[None]:

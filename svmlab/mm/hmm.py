@@ -80,7 +80,7 @@ def walk(
             page += len(what)
         else:
             yield from _fault(mm, page, last, write=write)
-    yield mm.world.delay((last - start + 1) * mm.costs.hmm_fault_page_ns, "after a walk")
+    yield from mm.world.sleep((last - start + 1) * mm.costs.hmm_fault_page_ns, "after a walk")
     return seen
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from types import CodeType
+from typing import Self
 
 import simpy
 
@@ -18,10 +20,9 @@ from svmlab.errors import LockOrderError
 from svmlab.hardware.world import Blocking, World
 from svmlab.log import Task
 
-__all__ = ["Held", "LockClass", "Mutex", "RwLock"]
+__all__ = ["LockClass", "Mutex", "RwLock"]
 
-_Place = tuple[str, CodeType]
-"""Who took a lock: a module and a function in it; the name is put together only when it is told."""
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 class LockClass(IntEnum):
@@ -39,13 +40,17 @@ class LockClass(IntEnum):
 
 
 class _Lock:
-    """What both kinds share: a class, a name, who holds it and where they took it, a queue in order of arrival."""
+    """What both kinds share: a class, a name, who holds it and where they took it, a queue in order of arrival.
 
-    __slots__ = ("_name", "_page", "holders", "kind", "queue", "world", "writing")
+    A lock that was taken is its own context: leaving the ``with`` block gives it up.
+    """
+
+    __slots__ = ("_name", "_page", "holders", "kind", "queue", "rank", "world", "writing")
 
     def __init__(self, world: World, kind: LockClass, name: str, page: int = -1) -> None:
         self.world, self.kind, self._name, self._page = world, kind, name, page
-        self.holders: dict[Task, _Place] = {}
+        self.rank = int(kind)  # a plain number is compared in half the time
+        self.holders: dict[Task, CodeType] = {}
         self.writing = False
         self.queue: list[_Waiter] = []
 
@@ -59,7 +64,7 @@ class _Lock:
         """Whether somebody holds it."""
         return bool(self.holders)
 
-    def _refuse(self, task: Task, held: _Lock, where: _Place) -> LockOrderError:
+    def _refuse(self, task: Task, held: _Lock, where: CodeType) -> LockOrderError:
         return LockOrderError(
             f"{task.name} takes {self.name} in {_told(where)} while it holds {held.name}, "
             f"taken in {_told(held.holders[task])}",
@@ -72,50 +77,58 @@ class _Lock:
     def _free_for(self, write: bool) -> bool:
         return not self.holders or not (write or self.writing)
 
-    def _grant(self, task: Task, write: bool, where: _Place) -> Held:
+    def _grant(self, task: Task, write: bool, where: CodeType) -> None:
         self.holders[task] = where
         self.writing = write
         task.held.append(self)
-        return Held(self, task)
 
-    def _acquire(self, write: bool = True) -> Blocking[Held]:
+    def _acquire(self, write: bool = True) -> Blocking[Self]:
         """Wait for the lock and hold it, alone unless ``write`` is false.
 
         Raises:
             LockOrderError: the task holds a lock that the kernel takes after this one.
         """
-        task, frame = self.world.running or self.world.log.root, sys._getframe(1)
-        where = frame.f_globals["__name__"], frame.f_code
+        world = self.world
+        task, rank, where = world.log.task, self.rank, sys._getframe(1).f_code
         for held in task.held:
-            if held.kind >= self.kind:
+            if held.rank >= rank:
                 raise self._refuse(task, held, where)
-        if self.world.explorer is not None:
-            yield self.world.explorer.arrive(f"before {self.name}", lambda: not self.queue and self._free_for(write))
+        if world.explorer is not None:
+            yield world.explorer.arrive(f"before {self.name}", lambda: not self.queue and self._free_for(write))
         if not self.queue and (not self.holders or self._free_for(write)):
             self.holders[task], self.writing = where, write
             task.held.append(self)
-            return Held(self, task)
-        wait = self.world.emit.lock_wait(text=self.name)
-        begun = self.world.now
-        granted = self.world.event()
+            return self
+        wait = world.emit.lock_wait(text=self.name)
+        begun = world.now
+        granted = world.event()
         self.queue.append(_Waiter(task, write, where, granted))
         yield granted
-        self.world.emit.lock_acquired(text=self.name, waited_ns=self.world.now - begun, cause=wait)
-        return Held(self, task)
+        world.emit.lock_acquired(text=self.name, waited_ns=world.now - begun, cause=wait)
+        return self
 
-    def _try(self, write: bool) -> Held | None:
+    def _try(self, write: bool) -> Self | None:
         task = self.world.log.task
         if self.queue or not self._free_for(write) or task in self.holders:
             return None
-        frame = sys._getframe(2)
-        return self._grant(task, write, (frame.f_globals["__name__"], frame.f_code))
+        self._grant(task, write, sys._getframe(2).f_code)
+        return self
 
-    def release(self, task: Task) -> None:
-        """Give the lock up; whoever waited longest gets it (with the readers right behind a reader)."""
-        del self.holders[task]
-        task.held.remove(self)
-        if self.queue:
-            self._hand_over()
+    def __enter__(self) -> Self:
+        return self
+
+    def release(self, *_: object) -> None:
+        """Give the lock up; whoever waited longest gets it (with the readers right behind a reader).
+
+        Who gives up what it does not hold changes nothing: so ends a task that is thrown away in its sleep.
+        """
+        task = self.world.log.task
+        if self.holders.pop(task, None) is not None:
+            task.held.remove(self)
+            if self.queue:
+                self._hand_over()
+
+    __exit__ = release
 
     def _hand_over(self) -> None:
         while self.queue and self._free_for(self.queue[0].write):
@@ -130,37 +143,15 @@ class _Waiter:
 
     task: Task
     write: bool
-    where: _Place
+    where: CodeType
     granted: simpy.Event
 
 
-def _told(place: _Place) -> str:
-    """A function as lockdep would name it."""
-    return f"{place[0].removeprefix('svmlab.')}.{place[1].co_qualname}"
-
-
-class Held:
-    """A lock that is held; leaving the ``with`` block gives it up."""
-
-    __slots__ = ("lock", "task")
-
-    def __init__(self, lock: _Lock, task: Task) -> None:
-        self.lock, self.task = lock, task
-
-    def __enter__(self) -> Held:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.lock.release(self.task)
-
-    def release(self) -> None:
-        """Give the lock up before the end of a block, or without one."""
-        self.lock.release(self.task)
-
-    def downgrade(self) -> None:
-        """Turn a write lock into a read lock without letting a writer in between."""
-        self.lock.writing = False
-        self.lock._hand_over()
+def _told(place: CodeType) -> str:
+    """A function as lockdep would name it: a module and a function in it."""
+    file = Path(place.co_filename)
+    module = file.relative_to(_PACKAGE).with_suffix("").parts if file.is_relative_to(_PACKAGE) else (file.stem,)
+    return ".".join((*module, place.co_qualname))
 
 
 class Mutex(_Lock):
@@ -171,7 +162,7 @@ class Mutex(_Lock):
     held = _Lock._acquire
     """Wait for the mutex and hold it."""
 
-    def try_held(self) -> Held | None:
+    def try_held(self) -> Self | None:
         """Hold the mutex if it is free now."""
         return self._try(write=True)
 
@@ -181,13 +172,18 @@ class RwLock(_Lock):
 
     __slots__ = ()
 
-    def read(self) -> Blocking[Held]:
+    def read(self) -> Blocking[Self]:
         """Wait for the lock and hold it together with other readers."""
         return self._acquire(write=False)
 
     write = _Lock._acquire
     """Wait for the lock and hold it alone."""
 
-    def try_read(self) -> Held | None:
+    def try_read(self) -> Self | None:
         """Hold the lock for reading if that needs no waiting."""
         return self._try(write=False)
+
+    def downgrade(self) -> None:
+        """Turn a write lock into a read lock without letting a writer in between."""
+        self.writing = False
+        self._hand_over()

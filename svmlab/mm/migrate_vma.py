@@ -163,7 +163,7 @@ def setup(args: MigrateVma, faults: Injections) -> Blocking[None]:
     _put_back_pinned(args)
     costs = args.mm.costs
     duration = costs.migrate_collect_ns + args.npages * costs.migrate_collect_page_ns
-    yield args.mm.world.delay(duration, "after collecting")
+    yield from args.mm.world.sleep(duration, "after collecting")
 
 
 def _refuse_special(args: MigrateVma, faults: Injections) -> None:
@@ -265,7 +265,7 @@ def pages(args: MigrateVma) -> Blocking[None]:
         yield from args.mm.notifiers.invalidate(NotifierEvent.MIGRATE, args.start + first, args.last)
         for block in args.blocks:
             _fill_holes(args, block)
-    yield args.mm.world.delay(args.npages * args.mm.costs.migrate_pages_page_ns)
+    yield from args.mm.world.sleep(args.npages * args.mm.costs.migrate_pages_page_ns)
 
 
 def _refuse_pages(args: MigrateVma) -> None:

@@ -64,7 +64,7 @@ def pin(mm: AddressSpace, span: Span) -> Blocking[None]:
             _let_go(mm, pinned)
             raise DriverError(errno.EFAULT, f"page {page:#x} cannot be pinned: {error.given}") from error
         pinned.frames[page - start : stop + 1 - start] = frames
-        yield mm.world.delay((stop - page + 1) * mm.costs.cpu_access_page_ns)
+        yield from mm.world.sleep((stop - page + 1) * mm.costs.cpu_access_page_ns)
         page = stop + 1
 
 
@@ -89,7 +89,7 @@ def unpin(mm: AddressSpace, span: Span) -> Blocking[None]:
     count = len(held) if held.all() else int(held.argmin())
     for at in range(0, count, BLOCK_PAGES):
         _release(mm, start + at, min(BLOCK_PAGES, count - at))
-    yield mm.world.delay(mm.costs.mm_syscall_ns)
+    yield from mm.world.sleep(mm.costs.mm_syscall_ns)
     if count < len(held):
         raise DriverError(errno.EINVAL, f"page {start + count:#x} is not pinned")
 

@@ -39,7 +39,7 @@ def swap_out(mm: AddressSpace, span: Span) -> Blocking[None]:
             tried += int(np.count_nonzero(_in_ram(mm, page, len(entries))))
             for of_file in (True, False):
                 yield from _reclaim(_idle(mm, vma, _in_ram(mm, page, len(entries)), of_file=of_file))
-    yield mm.world.delay(tried * mm.costs.swap_page_ns)
+    yield from mm.world.sleep(tried * mm.costs.swap_page_ns)
 
 
 def _in_ram(mm: AddressSpace, page: int, npages: int) -> Pages:

@@ -65,7 +65,7 @@ def mmap(mm: AddressSpace, mapping: Mapping) -> Blocking[Span]:
         file = mapping.file or (File(mapping.name, kept=False) if mapping.kind is VmaKind.SHARED else None)
         vma = Vma(start, start + npages - 1, mapping.protection, mapping.kind, mapping.name, file)
         mm.insert(vma)
-        yield mm.world.delay(mm.costs.mm_syscall_ns)
+        yield from mm.world.sleep(mm.costs.mm_syscall_ns)
     span = Span.of_pages(start, start + npages - 1)
     if mapping.populate and mapping.protection and not vma.special:
         yield from _populate(mm, span, write=vma.writable)
@@ -101,7 +101,7 @@ def munmap(mm: AddressSpace, span: Span) -> Blocking[None]:
             yield from mm.notifiers.invalidate(NotifierEvent.UNMAP, start, last)
         for vma in gone:
             mm.zap(vma.start, vma.last)
-        yield mm.world.delay(mm.costs.mm_syscall_ns)
+        yield from mm.world.sleep(mm.costs.mm_syscall_ns)
 
 
 def discard(mm: AddressSpace, span: Span) -> Blocking[None]:
@@ -119,7 +119,7 @@ def discard(mm: AddressSpace, span: Span) -> Blocking[None]:
             first, end = max(start, vma.start), min(last, vma.last)
             yield from mm.notifiers.invalidate(NotifierEvent.CLEAR, first, end)
             mm.zap(first, end)
-        yield mm.world.delay(mm.costs.mm_syscall_ns)
+        yield from mm.world.sleep(mm.costs.mm_syscall_ns)
         _complain_about_holes(mm, start, last)
 
 
@@ -151,7 +151,7 @@ def mprotect(mm: AddressSpace, span: Span, protection: Protection) -> Blocking[N
                 yield from _protect(mm, page, end, protection)
             page = end + 1
         mm.merge(start, last)
-        yield mm.world.delay(mm.costs.mm_syscall_ns)
+        yield from mm.world.sleep(mm.costs.mm_syscall_ns)
         _complain_about_holes(mm, start, last)
 
 
@@ -195,7 +195,7 @@ def mremap(mm: AddressSpace, span: Span, to: int | None) -> Blocking[Span]:
         for page, entries in list(mm.table.stored(start, last)):
             mm.table.set(target + page - start, entries)
         mm.table.clear(start, last)
-        yield mm.world.delay(mm.costs.mm_syscall_ns)
+        yield from mm.world.sleep(mm.costs.mm_syscall_ns)
     return Span.of_pages(target, target + last - start)
 
 

@@ -73,7 +73,7 @@ def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]
     range_.buffer, range_.has_vram, range_.offset = buffer, True, 0
     driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes), error=0)
     duration = driver.costs.vram_alloc_ns + len(nodes) * driver.costs.vram_alloc_node_ns
-    yield driver.world.delay(duration, "after allocating VRAM")
+    yield from driver.world.sleep(duration, "after allocating VRAM")
     return buffer
 
 

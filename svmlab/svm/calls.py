@@ -114,7 +114,7 @@ def set_xnack_mode(driver: Driver, mode: int) -> Blocking[int]:
 
     Kernel: kfd_ioctl_set_xnack_mode (kfd_chardev.c)
     """
-    yield driver.world.delay(driver.costs.ioctl_ns)
+    yield from driver.world.sleep(driver.costs.ioctl_ns)
     if mode < 0:
         return int(driver.xnack)
     if any(device.queues for device in driver.devices):

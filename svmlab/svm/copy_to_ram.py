@@ -53,7 +53,7 @@ def copy_to_ram(copying: Copying) -> Blocking[None]:
     for run, pfns in homes:
         _aim_home(args, run, pfns)
     npages = sum(run.npages for run, _ in homes)
-    yield driver.world.delay(npages * (driver.costs.ram_alloc_page_ns + driver.costs.dma_map_page_ns))
+    yield from driver.world.sleep(npages * (driver.costs.ram_alloc_page_ns + driver.costs.dma_map_page_ns))
 
 
 def _walk_home(copying: Copying) -> tuple[list[tuple[Block, Index | None]], bool]:

@@ -65,7 +65,7 @@ def copy_to_vram(copying: Copying) -> Blocking[None]:
         _place(copying, buffer, block, block.at + offset, placed)
     if error is not None:
         raise error
-    yield driver.world.delay(copied * driver.costs.dma_map_page_ns)
+    yield from driver.world.sleep(copied * driver.costs.dma_map_page_ns)
 
 
 def _take_off(copying: Copying, run: VramPiece) -> None:

@@ -123,7 +123,7 @@ def wait_for_copies(copying: Copying) -> Blocking[DriverError | None]:
     hit = driver.faults.first("fence", gpu=copying.gpu) if fence is not None else None
     if fence is not None:
         duration = max(0, fence.ready_ns - driver.now) + driver.costs.fence_wait_ns
-        yield driver.world.delay(duration, "while copies are under way")
+        yield from driver.world.sleep(duration, "while copies are under way")
     driver.emit.fence_wait(copying.args.start, copying.args.last, error=hit.errno if hit else 0)
     if hit:
         return DriverError(hit.errno, f"the copies of gpu{copying.gpu} did not finish")

@@ -73,7 +73,7 @@ def serve_cpu_fault(driver: Driver, mm: AddressSpace, page: int) -> Blocking[Non
         raise BusError(f"page {page:#x} is in VRAM, where the driver expects RAM")
     fault = driver.emit.cpu_fault(page, page, gpu=_gpu_of(driver, mm, page))
     with driver.log.because(fault):
-        yield driver.world.delay(driver.costs.cpu_device_fault_ns)
+        yield from driver.world.sleep(driver.costs.cpu_device_fault_ns)
         if any(lock.kind is LockClass.SVMS for lock in task.held):
             yield from _bring_inside_the_driver(driver, mm, page)
             return

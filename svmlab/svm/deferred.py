@@ -21,7 +21,7 @@ from svmlab.svm.registration import register, settle, unregister
 from svmlab.uapi import UnmapTrigger
 
 if TYPE_CHECKING:
-    from svmlab.mm.locks import Held
+    from svmlab.mm.locks import RwLock
 
 __all__ = ["add_child", "flush", "flush_and_lock", "queue", "remove_range", "unmap_from_cpu"]
 
@@ -185,7 +185,7 @@ def remove_range(driver: Driver, range_: Range) -> None:
     driver.emit.range_remove(range_.start, range_.last)
 
 
-def flush_and_lock(driver: Driver) -> Blocking[Held]:
+def flush_and_lock(driver: Driver) -> Blocking[RwLock]:
     """Take mmap_lock for writing at a moment when no deferred work is left.
 
     Kernel: svm_range_list_lock_and_flush_work (kfd_svm.c)

@@ -48,7 +48,7 @@ def invalidate(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[
         return
     notice = driver.emit.notifier(*span, event=event)
     with driver.log.because(notice):
-        yield driver.world.delay(driver.costs.notifier_ns)
+        yield from driver.world.sleep(driver.costs.notifier_ns)
         with (yield from range_.lock(driver.world).held()):
             range_.sequence += 1
             if event is NotifierEvent.UNMAP:
@@ -195,7 +195,7 @@ _OUTPUTS: dict[Output, Callable[[Driver], Blocking[None] | None]] = {
 
 
 def _restore_later(driver: Driver) -> Blocking[None]:
-    yield driver.world.delay(driver.costs.restore_delay_ns)
+    yield from driver.world.sleep(driver.costs.restore_delay_ns)
     yield from driver.world.point("before the restore")
     driver.restore_queued = False
     while driver.restore_running is not None:

@@ -143,7 +143,7 @@ def _fault(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[N
 
     One report of a fault is served; those of other waves wait in the interrupt ring.
     """
-    yield driver.world.delay(driver.costs.gpu_fault_ns)
+    yield from driver.world.sleep(driver.costs.gpu_fault_ns)
     page, write = fault.page, fault.write
     if device.accessible(page, page, write=write) or not device.running:
         return
@@ -159,7 +159,7 @@ def _fault(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[N
 
 def _read_later(driver: Driver, device: ProcessDevice, fault: RawFault) -> Blocking[None]:
     """The other reports of a fault are read one after the other; they are alike, so the last one stands for all."""
-    yield driver.world.delay(fault.count * driver.costs.duplicate_fault_ns)
+    yield from driver.world.sleep(fault.count * driver.costs.duplicate_fault_ns)
     if device.dead:
         return
     try:

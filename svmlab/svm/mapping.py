@@ -249,7 +249,7 @@ def _write_entries(
         vram_pages=vram_pages,
         duration_ns=duration,
     )
-    yield driver.world.delay(duration, "after writing GPU entries")
+    yield from driver.world.sleep(duration, "after writing GPU entries")
 
 
 def unmap_from_gpus(driver: Driver, range_: Range, part: Target, trigger: UnmapTrigger) -> Blocking[None]:
@@ -262,7 +262,8 @@ def unmap_from_gpus(driver: Driver, range_: Range, part: Target, trigger: UnmapT
         driver.emit.unmap_from_gpu(part.start, part.last, gpu=gpu, trigger=trigger)
         if part.start <= range_.start and part.last >= range_.last:
             range_.mapped &= ~(1 << gpu)
-        yield driver.world.delay(driver.costs.unmap_ns + driver.costs.tlb_flush_heavy_ns, "after unmapping from a GPU")
+        duration = driver.costs.unmap_ns + driver.costs.tlb_flush_heavy_ns
+        yield from driver.world.sleep(duration, "after unmapping from a GPU")
 
 
 def validate_ram(driver: Driver, range_: Range) -> Blocking[None]:

@@ -164,7 +164,7 @@ def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
     piece.moved = args.moved_pages
     migrate_vma.finalize(args)
     driver.emit.migrate_finalize(args.start, args.last, npages=piece.moved)
-    yield driver.world.delay(args.npages * driver.costs.migrate_finalize_page_ns, "after finalizing")
+    yield from driver.world.sleep(args.npages * driver.costs.migrate_finalize_page_ns, "after finalizing")
     copying.range.page_array = None
     _dma_unmap(driver, args)
     if error is not None:

@@ -129,7 +129,7 @@ class Calls:
         return self._set_attr(span_of(span), request_of(self._driver.machine, asked))
 
     def _set_attr(self, span: Span, request: Request) -> Blocking[None]:
-        yield self._driver.world.delay(self._driver.costs.ioctl_ns)
+        yield from self._driver.world.sleep(self._driver.costs.ioctl_ns)
         yield from set_attr(self._driver, span, request)
 
     def get_attr(self, span: SpanLike, raw: Sequence[tuple[int | str, int | str]]) -> Blocking[list[tuple[int, int]]]:
@@ -137,7 +137,7 @@ class Calls:
         return self._get_attr(span_of(span), request_of(self._driver.machine, {"raw": raw}))
 
     def _get_attr(self, span: Span, request: Request) -> Blocking[list[tuple[int, int]]]:
-        yield self._driver.world.delay(self._driver.costs.ioctl_ns)
+        yield from self._driver.world.sleep(self._driver.costs.ioctl_ns)
         return (yield from calls.get_attr(self._driver, span, request))
 
     def set_xnack(self, mode: str | bool) -> Blocking[bool]:
@@ -216,7 +216,7 @@ class Calls:
         return self._create_queue(self.process.device(gpu).gpu)
 
     def _create_queue(self, gpu: int) -> Blocking[int]:
-        yield self._driver.world.delay(self._driver.costs.ioctl_ns)
+        yield from self._driver.world.sleep(self._driver.costs.ioctl_ns)
         return self._driver.devices[gpu].create_queue()
 
     def destroy_queue(self, gpu: Gpu) -> Blocking[None]:
@@ -227,7 +227,7 @@ class Calls:
         return self._destroy_queue(device.gpu)
 
     def _destroy_queue(self, gpu: int) -> Blocking[None]:
-        yield self._driver.world.delay(self._driver.costs.ioctl_ns)
+        yield from self._driver.world.sleep(self._driver.costs.ioctl_ns)
         self._driver.devices[gpu].queues.pop()
 
     def evict_vram(self, gpu: Gpu) -> Blocking[None]:

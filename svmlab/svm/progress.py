@@ -8,7 +8,7 @@ from collections.abc import Callable
 from svmlab.errors import SvmTimeoutError, errno_name
 from svmlab.hardware.world import World
 from svmlab.log import Log
-from svmlab.units import SEC, format_time
+from svmlab.units import MSEC, SEC, format_time
 
 __all__ = ["DEFAULT_LIMIT_NS", "run_for", "run_until"]
 
@@ -47,6 +47,8 @@ _STARTING_OVER = frozenset(
 )
 """Events that a system which gets nowhere repeats."""
 
+_LOOK_NS = MSEC
+"""How far a task may go on alone before we look again at what happened."""
 _REPETITIONS = 20_000
 """After so many of these events, with nobody else who could change anything, the rest of the time need not be run."""
 _FEW = 100
@@ -67,7 +69,7 @@ def run_until(world: World, done: Callable[[], bool], limit_ns: int = DEFAULT_LI
     seen, progress_ns, since, repeats = len(world.log), world.now, len(world.log), False
     while not done() and world.env.peek() != math.inf:
         before = world.now
-        world.env.step()
+        world.step(within_ns=min(limit_ns, _LOOK_NS))
         if len(world.log) > seen:
             repeats = _STARTING_OVER.issuperset(world.log.kinds_since(seen))
             seen = len(world.log)
@@ -98,4 +100,4 @@ def _stuck(log: Log, since: int) -> str:
 def run_for(world: World, ns: int) -> None:
     """Let a stretch of virtual time pass."""
     if ns:
-        world.env.run(until=world.now + ns)
+        world.run_for(ns)

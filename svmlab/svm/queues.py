@@ -28,7 +28,7 @@ def quiesce(driver: Driver, trigger: EvictionTrigger) -> Blocking[int]:
             return error
         device.stop()
         if device.queues:
-            yield driver.world.delay(driver.costs.queue_evict_ns)
+            yield from driver.world.sleep(driver.costs.queue_evict_ns)
     return 0
 
 
@@ -49,7 +49,7 @@ def resume(driver: Driver) -> Blocking[int]:
     first = 0
     for device in driver.devices:
         if device.queues:
-            yield driver.world.delay(driver.costs.queue_restore_ns)
+            yield from driver.world.sleep(driver.costs.queue_restore_ns)
         driver.emit.queue_restore(gpu=device.gpu)
         error = _failure(driver, "queue_resume", device)
         first = first or error

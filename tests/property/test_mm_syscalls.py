@@ -150,7 +150,7 @@ class Histories(RuleBasedStateMachine):
         """Somebody listens to a mapping, and takes its time."""
 
         def callback(*_: Any) -> Any:
-            yield self.world.delay(100)
+            yield from self.world.sleep(100)
 
         mm.notifiers.insert(IntervalNotifier(area.first, area.first + area.npages - 1, callback))
 
@@ -278,7 +278,7 @@ class Histories(RuleBasedStateMachine):
             yield from self.move(mm, span, from_ram, refused)
 
     def bring_home(self, mm: AddressSpace, page: int) -> Any:
-        yield self.world.delay(20)
+        yield from self.world.sleep(20)
         yield from self.move(mm, Span.of_pages(page, page), False, 0)
 
     def move(self, mm: AddressSpace, span: Span, from_ram: bool, refused: int) -> Any:
@@ -288,7 +288,7 @@ class Histories(RuleBasedStateMachine):
         args = MigrateVma(mm, vma, span.start, span.npages, from_ram=from_ram, owners=frozenset({0}))
         yield from migrate_vma.setup(args, self.faults)
         self.give_targets(args, refused)
-        yield self.world.delay(70)
+        yield from self.world.sleep(70)
         both = args.source_pfns() * (args.target_pfns() != 0)
         self.memory.copy(both[both != 0], args.target_pfns()[both != 0])
         yield from migrate_vma.pages(args)

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import svmlab as sl
 from svmlab.cli import main
 from svmlab.errors import InputError
-from svmlab.log import Log, Task
+from svmlab.log import Log
 from svmlab.resources import data_path
 from svmlab.scenario.format import Overrides, loads
 from svmlab.scenario.runner import load_scenario
@@ -38,10 +38,8 @@ prefetch = "gpu0"
 def log_of(*rows, shift_ns=0):
     """A log of calls at given times."""
     now = [0]
-    log = Log(lambda: now[0], lambda: task)
-    task = None
-    task = Task(1, "app", 1)
-    log.tasks.append(task)
+    log = Log(lambda: now[0])
+    log.task = log.new_task("app", pid=1)
     for time_ns, text in rows:
         now[0] = time_ns + shift_ns
         log.emit("call_start", text=text)

@@ -86,7 +86,7 @@ def test_a_call_that_fails_keeps_its_error_until_it_is_asked_for(p):
 
 def test_a_blocking_call_from_inside_the_simulation_is_refused(p):
     def task():
-        yield p.driver.world.delay(1)
+        yield from p.driver.world.sleep(1)
         p.mmap("4 KiB")
 
     p.driver.world.spawn("inside", task(), pid=p.pid)
@@ -137,7 +137,7 @@ def test_seeds_differ_in_what_happens_first_at_one_instant():
         went = []
 
         def task(name):
-            yield p.driver.world.delay(5)
+            yield from p.driver.world.sleep(5)
             went.append(name)
 
         for name in "abcd":

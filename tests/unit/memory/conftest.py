@@ -86,7 +86,7 @@ class MemoryLab:
 
         def task() -> Any:
             if after_ns:
-                yield self.world.delay(after_ns)
+                yield from self.world.sleep(after_ns)
             return (yield from work)
 
         return self.world.spawn(name, task(), pid=1)
@@ -145,7 +145,7 @@ class MemoryLab:
             if do is not None:
                 do()
             if sleep_ns:
-                yield self.world.delay(sleep_ns)
+                yield from self.world.sleep(sleep_ns)
 
         notifier = IntervalNotifier(mapped.start, mapped.start + mapped.span.npages - 1, callback)
         mapped.mm.notifiers.insert(notifier)

@@ -123,7 +123,7 @@ def test_a_page_in_vram_is_brought_home_by_the_driver_and_the_access_goes_on(lab
     lab.move(mapped)
 
     def bring_home(mm: Any, page: int) -> Any:
-        yield lab.world.delay(5)
+        yield from lab.world.sleep(5)
         args = lab.migration(mapped, page - mapped.start, 1, to_vram=False)
         yield from migrate_vma.setup(args, lab.faults)
         lab.give_targets(args)

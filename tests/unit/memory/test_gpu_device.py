@@ -38,7 +38,7 @@ class Bench:
 
     def at(self, ns: int, what: Any) -> None:
         def task() -> Any:
-            yield self.world.delay(ns)
+            yield from self.world.sleep(ns)
             what()
 
         self.world.spawn("other", task(), pid=1)

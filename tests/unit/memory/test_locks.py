@@ -23,10 +23,10 @@ def task(world: World, name: str, take: Callable[[], Any], seen: Order, *, after
     """A task that takes a lock after a while, notes the time, holds it and lets it go."""
 
     def work() -> Generator[Any, Any, None]:
-        yield world.delay(after)
+        yield from world.sleep(after)
         with (yield from take()):
             seen.append((name, world.now))
-            yield world.delay(hold)
+            yield from world.sleep(hold)
 
     world.spawn(name, work(), pid=1)
 
@@ -66,7 +66,7 @@ def test_a_lock_that_is_given_up_and_wanted_again_goes_to_who_waits(world: World
         for _ in range(3):
             with (yield from mutex.held()):
                 seen.append(("greedy", world.now))
-                yield world.delay(10)
+                yield from world.sleep(10)
 
     world.spawn("greedy", greedy(), pid=1)
     task(world, "b", mutex.held, seen, after=1)
@@ -99,10 +99,10 @@ def test_a_downgrade_lets_readers_in_but_no_writer(world: World):
 
     def owner() -> Generator[Any, Any, None]:
         with (yield from lock.write()) as held:
-            yield world.delay(10)
+            yield from world.sleep(10)
             held.downgrade()
             seen.append(("down", world.now))
-            yield world.delay(10)
+            yield from world.sleep(10)
 
     world.spawn("owner", owner(), pid=1)
     task(world, "r", lock.read, seen, after=1)
@@ -122,14 +122,14 @@ def test_trying_never_waits_and_never_overtakes(world: World):
     mutex, lock, seen = Mutex(world, LockClass.SVMS, "m"), RwLock(world, LockClass.MMAP, "rw"), []
 
     def trier() -> Generator[Any, Any, None]:
-        yield world.delay(5)
+        yield from world.sleep(5)
         seen.append(("mutex taken", mutex.try_held()))
         seen.append(("read beside a reader", lock.try_read() is not None))
 
     def late_trier() -> Generator[Any, Any, None]:
-        yield world.delay(8)
+        yield from world.sleep(8)
         seen.append(("read behind a waiting writer", lock.try_read()))
-        yield world.delay(100)
+        yield from world.sleep(100)
         with mutex.try_held() as held:
             seen.append(("mutex free", held is not None))
 
@@ -180,7 +180,7 @@ def test_waiting_stands_in_the_log_with_its_time(world: World):
 def take_both(world: World, outer: Any, inner: Any) -> None:
     def backwards() -> Generator[Any, Any, None]:
         with (yield from outer()):
-            yield world.delay(1)
+            yield from world.sleep(1)
             with (yield from inner()):
                 pass
 
@@ -209,7 +209,7 @@ def test_a_violation_names_both_locks_the_task_and_where_each_was_taken(world: W
     svms, mmap = Mutex(world, LockClass.SVMS, "svms lock of main"), RwLock(world, LockClass.MMAP, "mmap_lock of main")
     with pytest.raises(LockOrderError) as error:
         take_both(world, svms.held, mmap.read)
-    here = f"{__name__}.take_both.<locals>.backwards"
+    here = "test_locks.take_both.<locals>.backwards"
     assert error.value.given == (
         f"app takes mmap_lock of main in {here} while it holds svms lock of main, taken in {here}"
     )

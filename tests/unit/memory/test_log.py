@@ -18,10 +18,10 @@ from svmlab.log.events import FIELD_SLOTS
 
 class Clock:
     def __init__(self) -> None:
-        self.now, self.active = 0, None
+        self.now = 0
 
     def log(self) -> Log:
-        return Log(clock=lambda: self.now, active=lambda: self.active)
+        return Log(clock=lambda: self.now)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def clock() -> Clock:
 
 def test_an_event_knows_when_who_why_and_what(clock: Clock):
     log = clock.log()
-    task = clock.active = log.new_task("app", pid=3)
+    task = log.task = log.new_task("app", pid=3)
     first = log.emit("call_start", 16, 31, text="munmap")
     clock.now = 500
     with log.because(first):
@@ -58,11 +58,11 @@ def test_what_runs_outside_of_every_task_is_the_machine(clock: Clock):
 def test_causes_belong_to_the_task_that_follows_from_them(clock: Clock):
     log = clock.log()
     one, two = log.new_task("one", pid=1), log.new_task("two", pid=1, cause=7)
-    clock.active = one
+    log.task = one
     with log.because(5):
-        clock.active = two
+        log.task = two
         log.emit("queue_restore")
-        clock.active = one
+        log.task = one
         log.emit("queue_restore")
     log.emit("queue_restore")
     assert log.column("cause").tolist() == [7, 5, -1]

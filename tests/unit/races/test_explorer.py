@@ -132,10 +132,10 @@ def test_tasks_that_wait_for_each_other_are_found(every):
 
         def work(one, other):
             held = yield from one.held()
-            world.running.held.clear()  # lockdep would not let them go this far
+            world.log.task.held.clear()  # lockdep would not let them go this far
             with (yield from other.held()):
                 pass
-            world.running.held.append(one)
+            world.log.task.held.append(one)
             held.release()
 
         return [("one", work(first, second)), ("two", work(second, first))], lambda: None
@@ -172,7 +172,7 @@ def test_a_sleep_that_is_no_point_is_no_place_to_switch(every):
         def work(name):
             yield from world.point(THERE)
             trail.append(name)
-            yield world.delay(1_000_000)
+            yield from world.sleep(1_000_000)
             trail.append(name)
 
         return [("one", work("1")), ("two", work("2"))], lambda: "".join(trail)

@@ -33,7 +33,7 @@ def gpu_maps(made, first, count):
 def hold_the_lock(made):
     """Somebody reads under mmap_lock for a tenth of a millisecond."""
     with (yield from made.driver.mm.mmap_lock.read()):
-        yield made.driver.world.delay(100_000)
+        yield from made.driver.world.sleep(100_000)
 
 
 def test_deferred_work_has_four_operations():

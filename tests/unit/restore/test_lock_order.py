@@ -66,7 +66,7 @@ def test_a_mechanism_that_is_called_with_an_inner_lock_held_is_reported_as_lockd
 
     with pytest.raises(LockOrderError) as error:
         made.do(backwards())
-    here = f"{__name__}.{backwards.__qualname__}"
+    here = f"test_lock_order.{backwards.__qualname__}"
     assert error.value.given == (
         "test takes process_info lock of main in svm.set_attr.set_attr while it holds migrate_mutex of range 0x100, "
         f"taken in {here}"

@@ -51,18 +51,17 @@ class Scribe:
     """Emits events at times of its own choosing, in the name of any task."""
 
     now: int = 0
-    task: Task | None = None
     log: Log = field(init=False)
 
     def __post_init__(self) -> None:
-        self.log = Log(lambda: self.now, lambda: self.task)
+        self.log = Log(lambda: self.now)
         self.as_task("somebody")
 
     def as_task(self, name: str, pid: int = 1) -> Task:
         """Go on in the name of a task; the same name is the same task."""
         found = [task for task in self.log.tasks if task.name == name and task.pid == pid]
-        self.task = found[0] if found else self.log.new_task(name, pid=pid)
-        return self.task
+        self.log.task = found[0] if found else self.log.new_task(name, pid=pid)
+        return self.log.task
 
     def at(self, us: float, name: str, pages: int = NPAGES, *, text: str = "", **fields: int) -> int:
         """Emit one event at ``us`` microseconds about the first pages of the buffer."""
