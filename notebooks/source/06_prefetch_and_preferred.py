@@ -243,7 +243,7 @@ for times in (1, 4, 8, 16):
         for _ in range(times):
             p.gpu(0).touch(a)
         took[way] = (p.now - begin) / 1000
-    print(f"read {times:>2} times:", ", ".join(f"{way} {us:6.1f} us" for way, us in took.items()))
+    print(f"read {times:>2} x:", ", ".join(f"{way} {us:6.1f} us" for way, us in took.items()))
 
 # %% [markdown]
 # In RAM every pass pays the bus again, 160 us for 4 MiB. Moving pays the copy and the stopped queues, about 1.1 ms, once; after that a pass takes 5 us. So this buffer

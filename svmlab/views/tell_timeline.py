@@ -92,7 +92,8 @@ def _stops(chart: Chart) -> str:
     alike = {lane: stops for lane, stops in lanes.items() if _length(stops) == longest}
     stops = next(iter(alike.values()))
     delay = _length(chart.styled("wait"))
-    waits = f", {format_time(delay)} of it the restore delay" if delay else ""
+    share = "all" if delay == longest else format_time(delay)
+    waits = f", {share} of it the restore delay" if delay else ""
     ends = ", and are still stopped at the end" if any(bar.get("still") for bar in stops) else ""
     who = listed(lane.removeprefix("queues ") for lane in alike)
     return f"Queues on {who} stand still {_times(stops)}{format_time(longest)}{waits}{ends}{_others(lanes, alike)}."
