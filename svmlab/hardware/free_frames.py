@@ -40,9 +40,7 @@ class FreeFrames:
         self.npages = npages
         self._column = references[first : first + npages]
         self._first = first
-        self._room = np.full(-(-npages // _BLOCK), _BLOCK, np.int64)
-        if len(self._room):
-            self._room[-1] -= len(self._room) * _BLOCK - npages
+        self._room = [min(_BLOCK, npages - at) for at in range(0, npages, _BLOCK)]
         self._block = 0
         self._never_used = 0
 
@@ -81,13 +79,17 @@ class FreeFrames:
         if not len(frames):
             return
         if isinstance(frames, range):
-            first, last = (frames.start - self._first) // _BLOCK, (frames.stop - 1 - self._first) // _BLOCK
-            for block in range(first, last + 1):
-                start = self._first + block * _BLOCK
-                self._room[block] += min(frames.stop, start + _BLOCK) - max(frames.start, start)
+            at, stop = frames.start - self._first, frames.stop - self._first
+            lowest = at // _BLOCK
+            while at < stop:
+                npages = min(stop - at, _BLOCK - at % _BLOCK)
+                self._room[at // _BLOCK] += npages
+                at += npages
         else:
             counts = np.bincount((frames - self._first) // _BLOCK)
-            self._room[: len(counts)] += counts
-            first = int(np.flatnonzero(counts)[0])
-        self._block = min(self._block, first)
+            blocks = np.flatnonzero(counts).tolist()
+            lowest = blocks[0]
+            for block in blocks:
+                self._room[block] += int(counts[block])
+        self._block = min(self._block, lowest)
         self.npages += len(frames)

@@ -15,28 +15,14 @@ import numpy.typing as npt
 import simpy
 
 from svmlab.errors import DriverError, InputError
+from svmlab.hardware import contents
 from svmlab.hardware.arena import arena
-from svmlab.hardware.frames import (
-    PORTION_PAGES,
-    AnyPfns,
-    Frames,
-    Pfns,
-    array_of,
-    breaks_of,
-    compact,
-    portions,
-    runs_between,
-    runs_of,
-    where,
-)
+from svmlab.hardware.frames import AnyPfns, Frames, Pfns, array_of, runs_of, where
 from svmlab.hardware.free_frames import FreeFrames
 from svmlab.hardware.machine import Machine
-from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.units import PAGE_SIZE
 
 __all__ = ["FIRST_RAM_PFN", "RAM", "ZERO_PFN", "FrameFlag", "Memory", "Pfns", "runs_of"]
-
-Bytes = npt.NDArray[np.uint8]
 
 ZERO_PFN = 1
 """The shared zero page; pfn 0 names no frame."""
@@ -45,8 +31,6 @@ RAM = -1
 """What stands for RAM where the index of a GPU stands for its VRAM."""
 _LARGEST_PFN = 1 << 30
 _MOST_REFERENCES = 255
-_WORTH_A_RUN = 8
-"""Runs of this many pages on average are cheaper to copy one by one than to gather."""
 
 
 class FrameFlag(IntFlag):
@@ -58,6 +42,9 @@ class FrameFlag(IntFlag):
     FILE = 4
     """In the page cache of a file: it has a mapping, device memory cannot replace it."""
     PINNED = 8
+
+
+_LOCKED, _PINNED = int(FrameFlag.LOCKED), int(FrameFlag.PINNED)
 
 
 class Memory:
@@ -96,6 +83,8 @@ class Memory:
         self.bytes = arena((frames, PAGE_SIZE), np.uint8, huge=True) if payload else None
         self.device_page_free: Callable[[Frames], None] = _forget
         self.unlocked: list[simpy.Event] = []
+        # One frame is read and written through these: five times as fast as through numpy, whose scalars they spare.
+        self._references, self._flags, self._owner = self.references.data, self.flags.data, self.owner.data
         self._borders: list[int] = self.vram_base.tolist()
         self.vram_start = self._borders[0]
         self._free_ram = FreeFrames(self.references, FIRST_RAM_PFN, self.ram_pages)
@@ -139,7 +128,7 @@ class Memory:
     def bits_of(self, frames: Frames) -> int:
         """The flags that any of some frames has."""
         if len(frames) == 1:
-            return int(self.flags[frames[0]])
+            return self._flags[frames[0]]
         bits: int = int(np.bitwise_or.reduce(self.flags[where(frames)]))
         return bits
 
@@ -174,62 +163,104 @@ class Memory:
             self.clear(pfns[:used_before])
         return pfns
 
-    def get(self, frames: Frames, *, distinct: bool = False) -> None:
+    def used(self, frames: Frames) -> bool:
+        """Whether somebody names any of some frames."""
+        if len(frames) == 1:
+            return self._references[frames[0]] > 0
+        return bool(self.references[where(frames)].any())
+
+    def get(self, frames: Frames, *, distinct: bool = False, setting: int = 0) -> None:
         """Add one reference to each frame; a frame named twice gets two.
 
         Args:
             frames: which.
             distinct: nobody is named twice, and the caller knows.
+            setting: flags to set.
 
         Raises:
-            DriverError: ENOMEM, a frame has as many references as can be counted; none is added.
+            DriverError: ENOMEM, a frame has as many references as can be counted; nothing has changed.
         """
+        if len(frames) == 1:
+            frame = frames[0]
+            count = self._references[frame]
+            if count == _MOST_REFERENCES:
+                raise _shared_too_often()
+            self._references[frame] = count + 1
+            if setting:
+                self._flags[frame] |= setting
+            return
         once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
         at = where(once)
         named = self.references[at]
-        if isinstance(at, int):
-            shared_too_often = named == _MOST_REFERENCES
-        else:
-            shared_too_often = (
-                len(once) > 0
-                and int(named.max()) + int(times.max()) > _MOST_REFERENCES
-                and (named > _MOST_REFERENCES - times).any()
-            )
-        if shared_too_often:
-            raise DriverError(errno.ENOMEM, f"a page frame cannot be shared more than {_MOST_REFERENCES} times")
+        if (
+            len(once) > 0
+            and int(named.max()) + int(times.max()) > _MOST_REFERENCES
+            and (named > _MOST_REFERENCES - times).any()
+        ):
+            raise _shared_too_often()
         self.references[at] += times
+        if setting:
+            self.flags[at] |= np.uint8(setting)
 
-    def put(self, frames: Frames, *, distinct: bool = False) -> None:
-        """Drop one reference of each frame, two of a frame named twice; the last one frees it."""
+    def put(self, frames: Frames, *, distinct: bool = False, clearing: int = 0) -> None:
+        """Drop one reference of each frame, two of a frame named twice; the last one frees it.
+
+        Args:
+            frames: which.
+            distinct: nobody is named twice, and the caller knows.
+            clearing: flags to clear.
+        """
+        if len(frames) == 1:
+            frame = frames[0]
+            left = self._references[frame] = self._references[frame] - 1 & _MOST_REFERENCES  # as the column counts
+            if clearing:
+                self._flags[frame] &= ~clearing
+            if not left:
+                self._free(frames)
+            return
         once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
         at = where(once)
         self.references[at] -= times
+        if clearing:
+            self.flags[at] &= ~np.uint8(clearing)
         left = self.references[at]
-        if isinstance(at, int):
-            if not left:
-                self._free(once)
-        elif left.size and left.min() == 0:
+        if left.size and left.min() == 0:
             self._free(once if left.max() == 0 else array_of(once)[left == 0])
+
+    def claim(self, frames: Frames, owner: int) -> None:
+        """Device pages become those of a buffer: referenced, locked and owned (svm_migrate_get_vram_page)."""
+        self.get(frames, distinct=True, setting=_LOCKED)
+        if len(frames) == 1:
+            self._owner[frames[0]] = owner
+        else:
+            self.owner[where(frames)] = owner
+
+    def rename(self, old: Frames, new: Frames, times: npt.NDArray[np.uint8] | int = 1) -> None:
+        """Entries that named frames name others now: so many references of each go over, and none of them is the last.
+
+        Args:
+            old, new: the frames before and after, each named once.
+            times: how many entries of each, shape ``(n,)``, or of every one.
+        """
+        if isinstance(times, int) and len(old) == 1:
+            self._references[new[0]] += times
+            self._references[old[0]] -= times
+        else:
+            self.references[where(new)] += times
+            self.references[where(old)] -= times
 
     def _free(self, gone: Frames) -> None:
         """Frames that nobody names any more, each named once."""
-        if not len(gone):
-            return
         if self.bits_of(gone):  # without a need, no column is written and takes memory
             self.flags[where(gone)] = 0
-        device: Frames
-        ram: Frames
-        if isinstance(gone, range):
-            device, ram = (
-                range(max(gone.start, self.vram_start), gone.stop),
-                range(gone.start, min(gone.stop, self.vram_start)),
-            )
-        else:
-            on_device = self.is_device(gone)
-            device, ram = gone[on_device], gone[~on_device]
-        if len(device):
-            self.device_page_free(device)
-        self._free_ram.give_back(ram)
+        if isinstance(gone, range) and gone.stop <= self.vram_start:  # as after most migrations
+            self._free_ram.give_back(gone)
+            return
+        pfns = array_of(gone)
+        on_device = self.is_device(pfns)
+        if on_device.any():
+            self.device_page_free(gone if on_device.all() else pfns[on_device])
+        self._free_ram.give_back(pfns[~on_device])
 
     def pin(self, pfns: AnyPfns) -> None:
         """Hold frames where they are; the shared zero page needs no holding."""
@@ -239,7 +270,7 @@ class Memory:
         frames = where(once)
         self.pins[frames] += times
         self.pinned += len(real)
-        self.flags[frames] |= np.uint8(FrameFlag.PINNED)
+        self.flags[frames] |= np.uint8(_PINNED)
 
     def unpin(self, pfns: AnyPfns) -> None:
         """Undo one pin of each frame."""
@@ -247,85 +278,42 @@ class Memory:
         once, times = _counted(real)
         self.pins[where(once)] -= times
         self.pinned -= len(real)
-        self.flags[array_of(once)[self.pins[where(once)] == 0]] &= ~np.uint8(FrameFlag.PINNED)
+        self.flags[array_of(once)[self.pins[where(once)] == 0]] &= ~np.uint8(_PINNED)
         self.put(real)
 
     def copy(self, source: Frames, target: Frames) -> None:
         """Copy whole pages; runs that are contiguous on both sides are one copy each."""
-        pages = self.bytes
-        if pages is None:
-            return
-        source, target = compact(source), compact(target)
-        if isinstance(source, range) and isinstance(target, range):
-            pages[where(target)] = pages[where(source)]
-            return
-        for at in range(0, len(source), BLOCK_PAGES):
-            some = slice(at, at + BLOCK_PAGES)
-            self._copy_block(pages, compact(source[some]), compact(target[some]))
+        if self.bytes is not None:
+            contents.copy(self.bytes, source, target, border=self.vram_start)
 
-    def _copy_block(self, pages: Bytes, source: Frames, target: Frames) -> None:
-        runs = _long_runs(*(side for side in (source, target) if not isinstance(side, range)))
-        for at, count in runs or ():
-            src, dst = int(source[at]), int(target[at])
-            pages[dst : dst + count] = pages[src : src + count]
-        if runs is not None:
-            return
-        if isinstance(target, range) and target.start >= self.vram_start > array_of(source).max():
-            # numpy copies in between what might overlap, and what lies on one side of the border cannot
-            np.take(pages[: self.vram_start], source, axis=0, out=pages[where(target)], mode="clip")
-        else:
-            self._copy_scattered(pages, array_of(source), array_of(target))
-
-    def _copy_scattered(self, pages: Bytes, source: AnyPfns, target: AnyPfns) -> None:
-        buffer = np.empty((PORTION_PAGES, PAGE_SIZE), np.uint8)
-        for some in portions(len(source)):
-            gathered = np.take(pages, source[some], axis=0, out=buffer[: len(source[some])], mode="clip")
-            pages[target[some]] = gathered
-
-    def read(self, pfns: AnyPfns, out: npt.NDArray[np.uint8]) -> None:
+    def read(self, pfns: AnyPfns, out: contents.Bytes) -> None:
         """Gather the bytes of whole pages.
 
         Args:
             pfns: which frames, shape ``(n,)``; pfn 0 reads as zeros.
             out: where to, shape ``(n, PAGE_SIZE)``; left as it is without payload.
         """
-        if self.bytes is None:
-            return
-        runs = _long_runs(pfns)
-        for at, count in runs or ():
-            first = int(pfns[at])
-            out[at : at + count] = self.bytes[first : first + count]
-        if runs is None:
-            np.take(self.bytes, pfns, axis=0, out=out, mode="clip")
+        if self.bytes is not None:
+            contents.gather(self.bytes, pfns, out)
 
-    def write(self, pfns: AnyPfns, data: npt.NDArray[np.uint8]) -> None:
+    def write(self, pfns: AnyPfns, data: contents.Bytes) -> None:
         """Scatter bytes to whole pages.
 
         Args:
             pfns: which frames, shape ``(n,)``.
             data: what to write, shape ``(n, PAGE_SIZE)``.
         """
-        if self.bytes is None:
-            return
-        runs = _long_runs(pfns)
-        for at, count in runs or ():
-            first = int(pfns[at])
-            self.bytes[first : first + count] = data[at : at + count]
-        if runs is None:
-            self.bytes[pfns] = data
+        if self.bytes is not None:
+            contents.scatter(self.bytes, pfns, data)
 
     def clear(self, pfns: AnyPfns) -> None:
         """Fill pages with zeros."""
-        pages = self.bytes
-        if pages is None:
-            return
-        for start in range(0, len(pfns), BLOCK_PAGES):
-            some = pfns[start : start + BLOCK_PAGES]
-            runs = _long_runs(some)
-            for at, count in runs or ():
-                pages[int(some[at]) : int(some[at]) + count] = 0
-            if runs is None:
-                pages[some] = 0
+        if self.bytes is not None:
+            contents.clear(self.bytes, pfns)
+
+
+def _shared_too_often() -> DriverError:
+    return DriverError(errno.ENOMEM, f"a page frame cannot be shared more than {_MOST_REFERENCES} times")
 
 
 def _forget(pfns: Frames) -> None:
@@ -338,9 +326,3 @@ def _counted(frames: Frames) -> tuple[Frames, npt.NDArray[np.uint8] | np.uint8]:
         return frames, np.uint8(1)
     once, times = np.unique(frames, return_counts=True)
     return once, times.astype(np.uint8)
-
-
-def _long_runs(*columns: AnyPfns) -> list[tuple[int, int]] | None:
-    """The runs of parallel columns, or None where they are so short that gathering is faster."""
-    breaks, length = breaks_of(*columns), len(columns[0])
-    return runs_between(breaks, length) if (len(breaks) + 1) * _WORTH_A_RUN <= max(length, _WORTH_A_RUN**2) else None

@@ -7,14 +7,13 @@ whose frame lies in VRAM; a migration entry is one whose frame carries ``FrameFl
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from svmlab.hardware.frames import Frames, array_of
 from svmlab.hardware.memory import ZERO_PFN, FrameFlag, Memory
-from svmlab.hardware.page_column import BLOCK_PAGES
+from svmlab.hardware.page_column import PageColumn
 
 __all__ = [
     "NONE",
@@ -28,7 +27,7 @@ __all__ = [
     "migrating",
     "pfn_of",
     "replace",
-    "run_of",
+    "run_at",
 ]
 
 Entries = npt.NDArray[np.uint32]
@@ -38,7 +37,8 @@ NONE = 0
 WRITE = 1
 SWAP = 2
 ZERO_ENTRY = ZERO_PFN << 2
-"""From the entry of one frame to those of the following."""
+_NEXT = 1 << 2
+"""From the entry of one frame to that of the following."""
 
 
 class EntryKind(IntEnum):
@@ -52,40 +52,42 @@ class EntryKind(IntEnum):
     SWAP = 5
 
 
-@cache
-def _steps() -> Entries:
-    """The frame numbers of entries from 0 on, made when they are needed."""
-    return np.arange(BLOCK_PAGES, dtype=np.uint32) << np.uint32(2)
-
-
 def make(pfns: Frames, *, write: bool | npt.NDArray[np.bool_]) -> Entries:
     """Entries for frames."""
-    if isinstance(pfns, range) and len(pfns) <= BLOCK_PAGES:
-        shifted: Entries = _steps()[: len(pfns)] + np.uint32(pfns.start << 2)
-    else:
-        shifted = array_of(pfns).astype(np.uint32) << np.uint32(2)
+    shifted: Entries = array_of(pfns).astype(np.uint32) << np.uint32(2)
     if write is not False:
         shifted |= np.uint32(WRITE) if write is True else write.astype(np.uint32)
     return shifted
 
 
-def replace(entries: Entries, old: Frames, new: Frames, *, write: bool | npt.NDArray[np.bool_]) -> bool:
-    """Make entries of one block that name some frames name others, unless they do not any more; tells whether it did.
+def replace(table: PageColumn, page: int, old: Frames, *, new: Frames, write: bool | npt.NDArray[np.bool_]) -> bool:
+    """Make entries from ``page`` on, of one block, name other frames, unless they are not any more what they were.
 
-    >>> entries = make(range(5, 7), write=True)
-    >>> replace(entries, range(5, 7), range(8, 10), write=True), run_of(entries)
-    (True, range(8, 10))
+    Args:
+        table: where they are.
+        page: the first of them.
+        old: the frames they named.
+        new: the frames they are to name.
+        write: whether they allow stores, or which of them do.
+
+    Returns:
+        Whether it did; otherwise nothing has changed.
+
+    >>> table = PageColumn(np.uint32)
+    >>> table.set(7, make(range(5, 8), write=True))
+    >>> replace(table, 7, range(5, 8), new=range(8, 11), write=True), run_at(table, 7, 9)
+    (True, (range(8, 11), True))
     """
+    last = page + len(old) - 1
     if isinstance(old, range) and isinstance(write, bool):
-        if run_of(entries) != old or bool(int(entries[0]) & WRITE) != write:
-            return False
-    elif not (entries == make(old, write=write)).all():
-        return False
-    if len(entries) == 1 and isinstance(write, bool):
-        entries[0] = int(new[0]) << 2 | write
+        unchanged = table.run(page, last, _NEXT) == old.start << 2 | write
     else:
-        entries[:] = make(new, write=write)
-    return True
+        unchanged = bool((table.view(page, last) == make(old, write=write)).all())
+    if unchanged and isinstance(new, range) and isinstance(write, bool):
+        table.set_run(page, last, new.start << 2 | write, _NEXT)
+    elif unchanged:
+        table.set(page, make(new, write=write))
+    return unchanged
 
 
 def pfn_of(entries: Entries) -> npt.NDArray[np.uint32]:
@@ -93,18 +95,20 @@ def pfn_of(entries: Entries) -> npt.NDArray[np.uint32]:
     return entries >> np.uint32(2)
 
 
-def run_of(entries: Entries) -> range | None:
-    """The frames of entries of one block that count up by one and agree in their write bit, as most do; else None.
+def run_at(table: PageColumn, page: int, last: int) -> tuple[range, bool] | None:
+    """The frames that entries of one block name, and whether all allow stores; None unless the frames count up by one.
 
-    >>> run_of(make(np.array([5, 6, 7]), write=True)), run_of(make(np.array([5, 7]), write=True))
-    (range(5, 8), None)
+    In most blocks they do.
+
+    >>> table = PageColumn(np.uint32)
+    >>> table.set(7, make(np.array([5, 6, 7, 9]), write=True))
+    >>> run_at(table, 7, 9), run_at(table, 7, 10), run_at(table, 6, 6)
+    ((range(5, 8), True), None, None)
     """
-    first, length = int(entries[0]), len(entries)
-    if first & SWAP or first == NONE or int(entries[-1]) - first != (length - 1) << 2:
+    first = table.run(page, last, _NEXT)
+    if not first or first & SWAP:
         return None
-    if length > BLOCK_PAGES or (length > 1 and not (entries == _steps()[:length] + np.uint32(first)).all()):
-        return None
-    return range(first >> 2, (first >> 2) + length)
+    return range(first >> 2, (first >> 2) + last - page + 1), first & WRITE != 0
 
 
 def kinds(entries: Entries, memory: Memory) -> npt.NDArray[np.uint8]:

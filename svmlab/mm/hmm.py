@@ -11,6 +11,7 @@ from svmlab.errors import BusError, DriverError
 from svmlab.hardware.frames import where
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.memory import RAM, ZERO_PFN, FrameFlag
+from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.mm.address_space import AddressSpace
@@ -87,15 +88,16 @@ def walk(
 def _ready(
     mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]
 ) -> tuple[range | pte.Entries, bool]:
-    """Pages from ``page`` on that need no fault, at most to the block's end, and whether the first is writable."""
-    entries, memory = mm.table.view(page, last), mm.memory
-    frames, writable = pte.run_of(entries), bool(int(entries[0]) & pte.WRITE)
-    if frames is not None and frames.start > ZERO_PFN and not memory.bits_of(frames) & _MIGRATING:
-        home = memory.home_of(frames)
-        if home in owners or (home == RAM and (writable or not write)):
-            return frames, writable
+    """Pages from ``page`` on that need no fault, at most to the block's end, as ``walk`` tells of a stretch."""
+    last, memory = min(last, page | BLOCK_PAGES - 1), mm.memory
+    if run := pte.run_at(mm.table, page, last):
+        frames, writable = run
+        if frames.start > ZERO_PFN and not memory.bits_of(frames) & _MIGRATING:
+            home = memory.home_of(frames)
+            if home in owners or (home == RAM and (writable or not write)):
+                return run
     ready = mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
-    return entries[:ready].copy(), writable
+    return mm.table.view(page, page + ready - 1).copy(), False
 
 
 def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]) -> Mask:

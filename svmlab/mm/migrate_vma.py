@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import Frames, Pfns, array_of, where
+from svmlab.hardware.frames import Pfns, array_of
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.memory import RAM, ZERO_PFN, FrameFlag
 from svmlab.hardware.page_column import BLOCK_PAGES
@@ -30,9 +30,8 @@ from svmlab.uapi import NotifierEvent
 
 __all__ = ["MIGRATE", "PFN_SHIFT", "VALID", "WRITE", "MigrateVma", "finalize", "pages", "setup"]
 
-_IN_USE = np.uint8(FrameFlag.LOCKED | FrameFlag.MIGRATING)
-_NOT_IN_USE, _NOT_LOCKED = ~_IN_USE, ~np.uint8(FrameFlag.LOCKED)
-_IN_USE_BITS, _FILE = int(_IN_USE), int(FrameFlag.FILE)
+_LOCKED, _FILE = int(FrameFlag.LOCKED), int(FrameFlag.FILE)
+_IN_USE = int(FrameFlag.LOCKED | FrameFlag.MIGRATING)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +45,7 @@ class MigrateVma:
         owners: GPUs (by index) whose device pages the caller may collect (pgmap_owner).
         gpu: the GPU it is for, by index, if a fault was ordered for one GPU only.
         blocks: its pages, block by block, after setup.
+        cpages: how many of them setup collected, holes included.
     """
 
     mm: AddressSpace
@@ -56,6 +56,7 @@ class MigrateVma:
     owners: frozenset[int] = frozenset()
     gpu: int | None = None
     blocks: list[Block] = field(default_factory=list)
+    cpages: int = 0
     last: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,11 +76,6 @@ class MigrateVma:
     def collected(self) -> Mask:
         """Which pages carry MIGRATE, holes included."""
         return _joined(block.collected() for block in self.blocks)
-
-    @property
-    def cpages(self) -> int:
-        """How many pages carry MIGRATE."""
-        return sum([block.cpages for block in self.blocks])
 
     @property
     def aimed_pages(self) -> int:
@@ -120,18 +116,6 @@ class MigrateVma:
             yield block, slice(at - block.at, until - block.at)
             at, number = until, number + 1
 
-    def spans(self) -> Iterator[tuple[int, int]]:
-        """The pages, cut where blocks of the page table end: first page, counted from ``start``, and number of each."""
-        at = 0
-        while at < self.npages:
-            npages = min(self.npages - at, BLOCK_PAGES - (self.start + at) % BLOCK_PAGES)
-            yield at, npages
-            at += npages
-
-    def entries(self, at: int, npages: int) -> pte.Entries:
-        """What the page table holds for pages of one block."""
-        return self.mm.table.view(self.start + at, self.start + at + npages - 1)
-
 
 def _joined(parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     found = list(parts)
@@ -148,7 +132,7 @@ def setup(args: MigrateVma, faults: Injections) -> Blocking[None]:
     5. put back what is pinned
 
     Args:
-        args: what to collect; ``blocks`` is filled in.
+        args: what to collect; ``blocks`` and ``cpages`` are filled in.
         faults: ordered faults (``setup``, ``page_lock``).
 
     Raises:
@@ -159,8 +143,10 @@ def setup(args: MigrateVma, faults: Injections) -> Blocking[None]:
     _refuse_special(args, faults)
     yield from args.mm.notifiers.invalidate(NotifierEvent.MIGRATE, args.start, args.last)
     _collect(args, faults)
-    yield from _unmap(args)
-    _put_back_pinned(args)
+    if shares_frames(args.mm, args.vma):
+        yield from _unmap(args)
+    if args.mm.memory.pinned:
+        _put_back_pinned(args)
     costs = args.mm.costs
     duration = costs.migrate_collect_ns + args.npages * costs.migrate_collect_page_ns
     yield from args.mm.world.sleep(duration, "after collecting")
@@ -178,35 +164,37 @@ def _refuse_special(args: MigrateVma, faults: Injections) -> None:
 
 def _collect(args: MigrateVma, faults: Injections) -> None:
     """Fill src by the state of each entry, and lock the pages (migrate_vma_collect_pmd)."""
-    args.blocks = []
+    args.blocks, args.cpages = [], 0
     args.mm.migrations.append(args)
-    memory = args.mm.memory
-    for at, npages in args.spans():
+    at = 0
+    while at < args.npages:
+        npages = min(args.npages - at, BLOCK_PAGES - (args.start + at) % BLOCK_PAGES)
         block = _plain_block(args, at, npages) or _any_block(args, at, npages)
         if hits := faults.all("page_lock", block.cpages, gpu=args.gpu):
             missed = np.zeros(npages, bool)
             missed[np.flatnonzero(block.collected())[[hit.index for hit in hits]]] = True
             block.forget(missed)
-        frames = framed(block.source)
-        memory.flags[where(frames)] |= _IN_USE
-        memory.get(frames, distinct=True)
+        args.mm.memory.get(framed(block.source), distinct=True, setting=_IN_USE)
         args.blocks.append(block)
+        args.cpages += block.cpages
+        at += npages
 
 
 def _plain_block(args: MigrateVma, at: int, npages: int) -> Block | None:
     """A block of which every page can be collected and whose frames count up by one; None if it is no such block."""
-    entries, memory = args.entries(at, npages), args.mm.memory
-    frames = pte.run_of(entries)
-    if frames is None or frames.start <= ZERO_PFN:
+    page, memory = args.start + at, args.mm.memory
+    run = pte.run_at(args.mm.table, page, page + npages - 1)
+    if run is None:
         return None
-    home = memory.home_of(frames)
-    if (home != RAM if args.from_ram else home not in args.owners) or memory.bits_of(frames) & _IN_USE_BITS:
+    frames, writable = run
+    home = memory.home_of(frames) if frames.start > ZERO_PFN else None
+    if (home != RAM if args.from_ram else home not in args.owners) or memory.bits_of(frames) & _IN_USE:
         return None
-    return Block(at, npages, frames, True, bool(entries[0] & pte.WRITE))
+    return Block(at, npages, frames, True, writable)
 
 
 def _any_block(args: MigrateVma, at: int, npages: int) -> Block:
-    entries = args.entries(at, npages)
+    entries = args.mm.table.view(args.start + at, args.start + at + npages - 1)
     pfns = pte.pfn_of(entries)
     empty, paged = _collectable(args, entries, pfns)
     carried, writable = paged | empty, (entries & pte.WRITE) != 0
@@ -224,12 +212,10 @@ def _collectable(args: MigrateVma, entries: pte.Entries, pfns: Pfns) -> tuple[Ma
 
 
 def _unmap(args: MigrateVma) -> Blocking[None]:
-    """Make every entry that names a collected page a migration entry; others who map it hear of it run by run.
+    """Let others who map a collected page hear of it, run by run.
 
-    The flag of the frame makes all entries migration entries at once, so only the notifications are left to do.
+    The flag of the frame has made all entries that name it migration entries, so that only this is left to do.
     """
-    if not shares_frames(args.mm, args.vma):
-        return
     for block in args.blocks:
         pfns = block.sources()
         at = np.flatnonzero(pfns)
@@ -241,13 +227,13 @@ def _unmap(args: MigrateVma) -> Blocking[None]:
 def _put_back_pinned(args: MigrateVma) -> None:
     """A page with more references than mappings is in use by somebody who does not ask the page table."""
     memory = args.mm.memory
-    for block in args.blocks if memory.pinned else ():
+    for block in args.blocks:
         pfns = block.sources()
         pinned = (pfns != 0) & ((memory.flags[pfns] & FrameFlag.PINNED) != 0)
         if pinned.any():
-            memory.flags[pfns[pinned]] &= ~_IN_USE
-            memory.put(pfns[pinned], distinct=True)
+            memory.put(pfns[pinned], distinct=True, clearing=_IN_USE)
             block.forget(pinned)
+            args.cpages -= int(np.count_nonzero(pinned))
 
 
 def pages(args: MigrateVma) -> Blocking[None]:
@@ -313,32 +299,26 @@ def finalize(args: MigrateVma) -> None:
     memory = args.mm.memory
     for block in args.blocks:
         _replace_moved(args, block)
-        source, target = framed(block.source), framed(range(0) if block.target is None else block.target)
-        memory.flags[where(source)] &= _NOT_IN_USE
-        memory.flags[where(target)] &= _NOT_LOCKED
-        memory.put(source, distinct=True)
-        memory.put(target, distinct=True)
+        memory.put(framed(block.source), distinct=True, clearing=_IN_USE)
+        if block.target is not None:
+            memory.put(framed(block.target), distinct=True, clearing=_LOCKED)
     if args in args.mm.migrations:
         args.mm.migrations.remove(args)
     args.mm.migration_finished()
 
 
 def _replace_moved(args: MigrateVma, block: Block) -> None:
-    memory = args.mm.memory
+    """A whole block has its entries replaced as one, if nobody else can name its pages and nobody touched them."""
+    mm, page = args.mm, args.start + block.at
     index, old, new = block.moving()
     if not len(old):
         return
-    mapped: Any = np.uint8(1)
-    if index is not None or shares_frames(args.mm, args.vma) or not _replace_run(args, block, old, new):
-        index = np.arange(block.npages) if index is None else index
-        writable = np.broadcast_to(np.asarray(block.writable), (block.npages,))[index]
-        old, new = array_of(old), array_of(new)
-        sought = Sought(args.mm, args.vma, args.start + block.at + index, old, held=1)
-        mapped = replace_entries(sought, new, write=writable)
-    memory.references[where(new)] += mapped
-    memory.references[where(old)] -= mapped
-
-
-def _replace_run(args: MigrateVma, block: Block, old: Frames, new: Frames) -> bool:
-    """Replace the entries of a whole block, unless somebody touched them meanwhile; tells whether it did."""
-    return pte.replace(args.entries(block.at, block.npages), old, new, write=block.writable)
+    alone = index is None and not shares_frames(mm, args.vma)
+    if alone and pte.replace(mm.table, page, old, new=new, write=block.writable):
+        mm.memory.rename(old, new)
+        return
+    index = np.arange(block.npages) if index is None else index
+    writable = np.broadcast_to(np.asarray(block.writable), (block.npages,))[index]
+    old, new = array_of(old), array_of(new)
+    sought = Sought(mm, args.vma, page + index, old, held=1)
+    mm.memory.rename(old, new, replace_entries(sought, new, write=writable))

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import Frames, part, where
-from svmlab.hardware.memory import FrameFlag, Memory, Pfns
+from svmlab.hardware.frames import Frames, part
+from svmlab.hardware.memory import Memory, Pfns
 from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_block import Block
 from svmlab.mm.migrate_vma import MigrateVma
@@ -23,7 +23,6 @@ from svmlab.svm.steps import step
 __all__ = ["copy_to_vram"]
 
 Mask = npt.NDArray[np.bool_]
-_LOCKED = np.uint8(FrameFlag.LOCKED)
 
 
 def copy_to_vram(copying: Copying) -> Blocking[None]:
@@ -126,11 +125,11 @@ def _whoever_is_there(memory: Memory, frames: Frames) -> bool:
 
 @option("buffer_reuse", "if-free")
 def _only_where_nobody_is(memory: Memory, frames: Frames) -> bool:
-    return not memory.references[where(frames)].any()
+    return not memory.used(frames)
 
 
 def _place(copying: Copying, buffer: VramBuffer, block: Block, offset: int, only: Index | None) -> None:
-    """Enter VRAM pages as destinations: referenced, locked, owned by the buffer, and cleared where nothing is copied.
+    """Enter VRAM pages as destinations: claimed for the buffer, and cleared where nothing is copied.
 
     Args:
         copying, buffer, block: whose pages, and where to.
@@ -141,10 +140,8 @@ def _place(copying: Copying, buffer: VramBuffer, block: Block, offset: int, only
     target = part(buffer.frames(copying.vram_base, offset, block.npages), chosen)
     if not len(target):
         return
-    memory, at = copying.driver.memory, where(target)
-    memory.references[at] += 1
-    memory.flags[at] |= _LOCKED
-    memory.owner[at] = buffer.number
+    memory = copying.driver.memory
+    memory.claim(target, buffer.number)
     copying.driver.behaviour.buffer_life(copying.driver.system, target, taken=True)
     block.aim(target, None if isinstance(chosen, slice) else chosen)
     if only is None and buffer.cleared and not block.whole:

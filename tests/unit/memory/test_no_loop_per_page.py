@@ -290,7 +290,7 @@ MECHANISMS: dict[str, tuple[Step, Step]] = {
 def one_by_one(lab: Lab, mapped: Any) -> None:
     """What must not be: a line of Python for each page."""
     for page in range(mapped.span.start, mapped.span.last + 1):
-        lab.mm.table.put(page, 8)
+        lab.mm.table.set(page, lab.mm.table.get(page, page))
 
 
 def converted(lab: Lab, mapped: Any) -> None:
