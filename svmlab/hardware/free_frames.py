@@ -76,20 +76,19 @@ class FreeFrames:
 
     def give_back(self, frames: Frames) -> None:
         """Count frames as free that have lost their last reference; each is named once."""
-        if not len(frames):
-            return
         if isinstance(frames, range):
-            at, stop = frames.start - self._first, frames.stop - self._first
-            lowest = at // _BLOCK
-            while at < stop:
-                npages = min(stop - at, _BLOCK - at % _BLOCK)
-                self._room[at // _BLOCK] += npages
-                at += npages
-        else:
+            at, npages = frames.start - self._first, len(frames)
+            self._block = min(self._block, at // _BLOCK)
+            self.npages += npages
+            while at % _BLOCK + npages > _BLOCK:  # some lie beyond the block
+                here = _BLOCK - at % _BLOCK
+                self._room[at // _BLOCK] += here
+                at, npages = at + here, npages - here
+            self._room[at // _BLOCK] += npages
+        elif len(frames):
             counts = np.bincount((frames - self._first) // _BLOCK)
             blocks = np.flatnonzero(counts).tolist()
-            lowest = blocks[0]
+            self._block = min(self._block, blocks[0])
+            self.npages += len(frames)
             for block in blocks:
                 self._room[block] += int(counts[block])
-        self._block = min(self._block, lowest)
-        self.npages += len(frames)

@@ -117,8 +117,8 @@ class Memory:
         """Index of the GPU in whose VRAM a run of frames lies, -1 for RAM; None where it lies in two places."""
         if frames.stop <= self.vram_start:
             return RAM
-        first, last = self.gpu_at(frames.start), self.gpu_at(frames.stop - 1)
-        return first if first == last else None
+        gpu = bisect_right(self._borders, frames.start) - 1
+        return gpu if gpu >= 0 and frames.stop <= self._borders[gpu + 1] else None
 
     def is_device(self, pfns: AnyPfns) -> npt.NDArray[np.bool_]:
         """Whether each frame lies in the VRAM of some GPU."""

@@ -119,25 +119,39 @@ class PageColumn:
         """The value of the first of some pages of one block, if each holds ``step`` more than the one before.
 
         >>> column = PageColumn(np.uint32)
-        >>> column.set_run(5, 7, 40, 4)
-        >>> column.get(4, 8).tolist(), column.run(5, 7, 4), column.run(4, 7, 4)
-        ([0, 40, 44, 48, 0], 40, None)
+        >>> column.set(5, np.array([40, 44, 48]))
+        >>> column.run(5, 7, 4), column.run(4, 7, 4)
+        (40, None)
         """
+        values = self._chunks.get(page // BLOCK_PAGES, self._empty)
         if page == last:
-            return self.at(page)
+            value: int = values.item(page % BLOCK_PAGES)
+            return value
         values = self.view(page, last)
-        first, steps = int(values[0]), _multiples(step, self._empty.dtype)[: len(values)]
+        first, steps = int(values[0]), _multiples(step, values.dtype)[: len(values)]
         if int(values[-1]) != first + (last - page) * step or not (values - steps == first).all():
             return None
         return first
 
-    def set_run(self, page: int, last: int, first: int, step: int) -> None:
-        """Let some pages of one block hold ``first``, ``first + step``, ..."""
+    def replace_run(self, page: int, last: int, step: int, *, old: int, new: int) -> bool:
+        """Let some pages of one block that hold ``old``, ``old + step``, ... hold ``new``, ``new + step``, ...
+
+        Returns:
+            Whether they held it; otherwise nothing has changed.
+
+        >>> column = PageColumn(np.uint32)
+        >>> column.set(5, np.array([40, 44, 48]))
+        >>> column.replace_run(5, 7, 4, old=40, new=80), column.get(5, 7).tolist()
+        (True, [80, 84, 88])
+        """
+        if self.run(page, last, step) != old:
+            return False
         if page == last:
-            self.put(page, first)
-            return
-        _, values = next(self.blocks(page, last, write=True))
-        np.add(_multiples(step, values.dtype)[: len(values)], values.dtype.type(first), out=values)
+            self.put(page, new)
+        else:
+            values = self.view(page, last)
+            np.add(_multiples(step, values.dtype)[: len(values)], values.dtype.type(new), out=values)
+        return True
 
     def set(self, start: int, values: Values | range) -> None:
         """Set the values of ``len(values)`` pages from ``start`` on; zeros make no storage."""

@@ -79,13 +79,10 @@ def replace(table: PageColumn, page: int, old: Frames, *, new: Frames, write: bo
     (True, (range(8, 11), True))
     """
     last = page + len(old) - 1
-    if isinstance(old, range) and isinstance(write, bool):
-        unchanged = table.run(page, last, _NEXT) == old.start << 2 | write
-    else:
-        unchanged = bool((table.view(page, last) == make(old, write=write)).all())
-    if unchanged and isinstance(new, range) and isinstance(write, bool):
-        table.set_run(page, last, new.start << 2 | write, _NEXT)
-    elif unchanged:
+    if isinstance(old, range) and isinstance(new, range) and isinstance(write, bool):
+        return table.replace_run(page, last, _NEXT, old=old.start << 2 | write, new=new.start << 2 | write)
+    unchanged = bool((table.view(page, last) == make(old, write=write)).all())
+    if unchanged:
         table.set(page, make(new, write=write))
     return unchanged
 

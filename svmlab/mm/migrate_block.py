@@ -44,6 +44,7 @@ class Block:
         npages: how many pages.
         source: frame of each page, 0 for a hole or a page that was not collected.
         carried: which pages carry MIGRATE, holes included; True: all of them.
+        whole: whether every page carries MIGRATE and has a frame.
         writable: which entries allowed stores, or whether all did.
         target: frame that each page is to have, 0 where there is none; None: there is none at all.
     """
@@ -51,14 +52,10 @@ class Block:
     at: int
     npages: int
     source: Frames
-    carried: Mask | bool = True
-    writable: Mask | bool = False
+    carried: Mask | bool
+    whole: bool
+    writable: Mask | bool
     target: Frames | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether every page is collected and has a frame."""
-        return self.carried is True and (isinstance(self.source, range) or bool(self.source.all()))
 
     @property
     def cpages(self) -> int:
@@ -86,11 +83,11 @@ class Block:
     def drop(self, which: Mask) -> None:
         """Take MIGRATE from some pages."""
         if which.any():
-            self.carried = self.collected() & ~which
+            self.carried, self.whole = self.collected() & ~which, False
 
     def forget(self, which: Mask) -> None:
         """These pages were not collected after all."""
-        self.carried = self.collected() & ~which
+        self.carried, self.whole = self.collected() & ~which, False
         self.source = np.where(which, np.uint32(0), self.sources())
 
     def aim(self, frames: Frames, index: Index | None = None) -> None:

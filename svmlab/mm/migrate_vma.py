@@ -80,12 +80,12 @@ class MigrateVma:
     @property
     def aimed_pages(self) -> int:
         """How many pages have a destination."""
-        return sum([block.count_aimed() for block in self.blocks])
+        return sum(map(Block.count_aimed, self.blocks))
 
     @property
     def moved_pages(self) -> int:
         """How many pages really moved; meaningful after ``pages``."""
-        return sum([block.count_moved() for block in self.blocks])
+        return sum(map(Block.count_moved, self.blocks))
 
     def source_pfns(self) -> Pfns:
         """Frame of each source page; 0 for a hole or a page that was not collected."""
@@ -164,19 +164,21 @@ def _refuse_special(args: MigrateVma, faults: Injections) -> None:
 
 def _collect(args: MigrateVma, faults: Injections) -> None:
     """Fill src by the state of each entry, and lock the pages (migrate_vma_collect_pmd)."""
+    mm, at = args.mm, 0
     args.blocks, args.cpages = [], 0
-    args.mm.migrations.append(args)
-    at = 0
+    mm.migrations.append(args)
     while at < args.npages:
         npages = min(args.npages - at, BLOCK_PAGES - (args.start + at) % BLOCK_PAGES)
         block = _plain_block(args, at, npages) or _any_block(args, at, npages)
-        if hits := faults.all("page_lock", block.cpages, gpu=args.gpu):
+        cpages = block.cpages
+        if hits := faults.all("page_lock", cpages, gpu=args.gpu):
             missed = np.zeros(npages, bool)
             missed[np.flatnonzero(block.collected())[[hit.index for hit in hits]]] = True
             block.forget(missed)
-        args.mm.memory.get(framed(block.source), distinct=True, setting=_IN_USE)
+            cpages -= len(hits)
+        mm.memory.get(framed(block.source), distinct=True, setting=_IN_USE)
         args.blocks.append(block)
-        args.cpages += block.cpages
+        args.cpages += cpages
         at += npages
 
 
@@ -190,7 +192,7 @@ def _plain_block(args: MigrateVma, at: int, npages: int) -> Block | None:
     home = memory.home_of(frames) if frames.start > ZERO_PFN else None
     if (home != RAM if args.from_ram else home not in args.owners) or memory.bits_of(frames) & _IN_USE:
         return None
-    return Block(at, npages, frames, True, writable)
+    return Block(at, npages, frames, carried=True, whole=True, writable=writable)
 
 
 def _any_block(args: MigrateVma, at: int, npages: int) -> Block:
@@ -198,7 +200,8 @@ def _any_block(args: MigrateVma, at: int, npages: int) -> Block:
     pfns = pte.pfn_of(entries)
     empty, paged = _collectable(args, entries, pfns)
     carried, writable = paged | empty, (entries & pte.WRITE) != 0
-    return Block(at, npages, np.where(paged, pfns, np.uint32(0)), bool(carried.all()) or carried, writable)
+    source, whole = np.where(paged, pfns, np.uint32(0)), bool(paged.all())
+    return Block(at, npages, source, carried=bool(carried.all()) or carried, whole=whole, writable=writable)
 
 
 def _collectable(args: MigrateVma, entries: pte.Entries, pfns: Pfns) -> tuple[Mask, Mask]:
@@ -245,37 +248,29 @@ def pages(args: MigrateVma) -> Blocking[None]:
 
     Kernel: migrate_vma_pages (mm/migrate_device.c)
     """
-    _refuse_pages(args)
-    first = _first_hole(args)
-    if first is not None:
-        yield from args.mm.notifiers.invalidate(NotifierEvent.MIGRATE, args.start + first, args.last)
-        for block in args.blocks:
+    for block in args.blocks:
+        _refuse_pages(args, block)
+    holed = [block for block in args.blocks if not block.whole and len(block.holes())]
+    if holed:
+        first = args.start + holed[0].at + int(holed[0].holes()[0])
+        yield from args.mm.notifiers.invalidate(NotifierEvent.MIGRATE, first, args.last)
+        for block in holed:
             _fill_holes(args, block)
     yield from args.mm.world.sleep(args.npages * args.mm.costs.migrate_pages_page_ns)
 
 
-def _refuse_pages(args: MigrateVma) -> None:
+def _refuse_pages(args: MigrateVma, block: Block) -> None:
     memory = args.mm.memory
-    for block in args.blocks:
-        if not isinstance(block.target, range):
-            block.drop(block.targets() == 0)
-        if memory.bits_of(block.source) & _FILE:
-            of_file = (memory.flags[block.sources()] & _FILE) != 0
-            block.drop(of_file & memory.is_device(block.targets()))
-
-
-def _first_hole(args: MigrateVma) -> int | None:
-    for block in args.blocks:
-        if not block.whole and len(holes := block.holes()):
-            return block.at + int(holes[0])
-    return None
+    if not isinstance(block.target, range):
+        block.drop(block.targets() == 0)
+    if args.vma.file is not None and memory.bits_of(block.source) & _FILE:
+        of_file = (memory.flags[block.sources()] & _FILE) != 0
+        block.drop(of_file & memory.is_device(block.targets()))
 
 
 def _fill_holes(args: MigrateVma, block: Block) -> None:
     """Put destination pages where nothing was (migrate_vma_insert_page), unless somebody was faster."""
     holes = block.holes()
-    if not len(holes):
-        return
     first = args.start + block.at
     entries = next(args.mm.blocks(first, first + block.npages - 1))[1]
     taken = np.zeros(block.npages, bool)

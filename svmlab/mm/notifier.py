@@ -85,9 +85,10 @@ class NotifierTree:
 
     def _changed(self, start: int, last: int) -> None:
         self._changing.remove((start, last))
-        waiting, self._waiting = self._waiting, []
-        for event in waiting:
-            event.succeed()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for event in waiting:
+                event.succeed()
 
     def busy(self, start: int, last: int) -> bool:
         """Whether some page of a span is about to change (mmu_interval_read_retry)."""
@@ -104,6 +105,9 @@ class NotifierTree:
         return bool(self._overlapping(start, last))
 
     def _overlapping(self, start: int, last: int) -> list[IntervalNotifier]:
+        first = self._by_start.get(start)
+        if first is not None and last <= first.last:  # pages of one interval from its start on: no search is needed
+            return [first]
         found = []
         for key in self._by_start.irange(maximum=last, reverse=True):
             notifier = self._by_start[key]

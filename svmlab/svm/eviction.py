@@ -63,17 +63,16 @@ def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, 
     Slots: xnack_on_notifier, eviction_filter
     Kernel: svm_range_evict (kfd_svm.c)
     """
-    if driver.xnack and not range_.flags & _ALWAYS_MAPPED:
-        yield from driver.behaviour.xnack_on_notifier(driver, range_, event, span)
-    else:
-        yield from _stop_queues(driver, range_, event, span)
+    unmaps = driver.xnack and not range_.flags & _ALWAYS_MAPPED
+    how = driver.behaviour.xnack_on_notifier if unmaps else _stop_queues
+    return how(driver, range_, event, span)
 
 
 @option("xnack_on_notifier", "unmap")
 def _unmap_only(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
-    trigger = UnmapTrigger.MMU_NOTIFY_MIGRATE if event is NotifierEvent.MIGRATE else UnmapTrigger.MMU_NOTIFY
     for part in (*range_.children, range_):
         if part.mapped and part.overlaps(*span):
+            trigger = UnmapTrigger.MMU_NOTIFY_MIGRATE if event is NotifierEvent.MIGRATE else UnmapTrigger.MMU_NOTIFY
             common = Target(max(span[0], part.start), min(span[1], part.last), driver.gpus)
             yield from unmap_from_gpus(driver, part, common, trigger)
 

@@ -248,7 +248,11 @@ def _others_move(driver: Driver, args: MigrateVma) -> None:
 @option("refused_pages", "all-stay")
 def _all_stay(driver: Driver, args: MigrateVma) -> None:
     """If the metadata step would refuse a page, the whole piece stays; that is no error, but an event."""
-    if not args.from_ram or not any(driver.memory.bits_of(block.source) & _FILE for block in args.blocks):
+    if (
+        not args.from_ram
+        or args.vma.file is None
+        or not any(driver.memory.bits_of(block.source) & _FILE for block in args.blocks)
+    ):
         return
     for block in args.blocks:
         targets = block.targets()

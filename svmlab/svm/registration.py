@@ -46,5 +46,10 @@ def settle(driver: Driver, ranges: Iterable[Range]) -> Blocking[None]:
 
 def _changes(driver: Driver, range_: Range, event: NotifierEvent, start: int, last: int) -> Blocking[None]:
     """What the notifier calls: the hook of the process, looked up late because ranges may be registered before it."""
-    if driver.invalidate is not None:
-        yield from driver.invalidate(driver, range_, event, (start, last))
+    hook = driver.invalidate or _nobody_listens
+    return hook(driver, range_, event, (start, last))
+
+
+def _nobody_listens(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
+    """The driver of no process."""
+    yield from ()
