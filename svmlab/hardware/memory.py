@@ -202,25 +202,26 @@ class Memory:
         if setting:
             self.flags[at] |= np.uint8(setting)
 
-    def put(self, frames: Frames, *, distinct: bool = False, clearing: int = 0) -> None:
-        """Drop one reference of each frame, two of a frame named twice; the last one frees it.
+    def put(self, frames: Frames, *, distinct: bool = False, times: int = 1, clearing: int = 0) -> None:
+        """Drop a reference of each frame, two of a frame named twice; the last one frees it.
 
         Args:
             frames: which.
             distinct: nobody is named twice, and the caller knows.
+            times: how many references instead of one.
             clearing: flags to clear.
         """
         if len(frames) == 1:
             frame = frames[0]
-            left = self._references[frame] = self._references[frame] - 1 & _MOST_REFERENCES  # as the column counts
+            left = self._references[frame] = self._references[frame] - times & _MOST_REFERENCES  # as the column counts
             if clearing:
                 self._flags[frame] &= ~clearing
             if not left:
                 self._free(frames)
             return
-        once, times = (frames, np.uint8(1)) if distinct else _counted(frames)
+        once, named = (frames, np.uint8(1)) if distinct else _counted(frames)
         at = where(once)
-        self.references[at] -= times
+        self.references[at] -= named * np.uint8(times)
         if clearing:
             self.flags[at] &= ~np.uint8(clearing)
         left = self.references[at]
@@ -235,19 +236,12 @@ class Memory:
         else:
             self.owner[where(frames)] = owner
 
-    def rename(self, old: Frames, new: Frames, times: npt.NDArray[np.uint8] | int = 1) -> None:
-        """Entries that named frames name others now: so many references of each go over, and none of them is the last.
-
-        Args:
-            old, new: the frames before and after, each named once.
-            times: how many entries of each, shape ``(n,)``, or of every one.
-        """
-        if isinstance(times, int) and len(old) == 1:
-            self._references[new[0]] += times
-            self._references[old[0]] -= times
+    def unlock(self, frames: Frames) -> None:
+        """Nobody has the frames locked any more (unlock_page)."""
+        if len(frames) == 1:
+            self._flags[frames[0]] &= ~_LOCKED
         else:
-            self.references[where(new)] += times
-            self.references[where(old)] -= times
+            self.flags[where(frames)] &= ~np.uint8(_LOCKED)
 
     def _free(self, gone: Frames) -> None:
         """Frames that nobody names any more, each named once."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from svmlab.hardware.frames import Frames, Pfns, array_of, compact, part
+from svmlab.hardware.frames import Frames, Pfns, array_of, compact
 
 __all__ = ["MIGRATE", "PFN_SHIFT", "VALID", "WRITE", "Block", "Index", "Mask", "Words", "framed"]
 
@@ -104,14 +104,9 @@ class Block:
         target[index] = array_of(frames)
         self.target = target
 
-    def moving(self) -> tuple[Index | None, Frames, Frames]:
-        """The pages that move with a frame (None: all), the frames they leave and those they get."""
-        if self.target is None:
-            return np.zeros(0, np.intp), range(0), range(0)
-        if self.whole and (isinstance(self.target, range) or bool(self.target.all())):
-            return None, self.source, self.target
-        index = np.flatnonzero(self.collected() & (self.sources() != 0) & (self.targets() != 0))
-        return index, part(self.source, index), part(self.target, index)
+    def moving(self) -> Index:
+        """Which pages move with a frame: holes are filled elsewhere."""
+        return np.flatnonzero(self.collected() & (self.sources() != 0) & (self.targets() != 0))
 
     def moved(self) -> Mask:
         """Which pages carry MIGRATE and have a destination."""

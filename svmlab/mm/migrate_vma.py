@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import Pfns, array_of
+from svmlab.hardware.frames import Frames, Pfns
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.memory import RAM, ZERO_PFN, FrameFlag
 from svmlab.hardware.page_column import BLOCK_PAGES
@@ -248,9 +248,11 @@ def pages(args: MigrateVma) -> Blocking[None]:
 
     Kernel: migrate_vma_pages (mm/migrate_device.c)
     """
+    holed = []
     for block in args.blocks:
         _refuse_pages(args, block)
-    holed = [block for block in args.blocks if not block.whole and len(block.holes())]
+        if not block.whole and len(block.holes()):
+            holed.append(block)
     if holed:
         first = args.start + holed[0].at + int(holed[0].holes()[0])
         yield from args.mm.notifiers.invalidate(NotifierEvent.MIGRATE, first, args.last)
@@ -260,10 +262,10 @@ def pages(args: MigrateVma) -> Blocking[None]:
 
 
 def _refuse_pages(args: MigrateVma, block: Block) -> None:
-    memory = args.mm.memory
     if not isinstance(block.target, range):
         block.drop(block.targets() == 0)
-    if args.vma.file is not None and memory.bits_of(block.source) & _FILE:
+    if args.vma.file is not None:
+        memory = args.mm.memory
         of_file = (memory.flags[block.sources()] & _FILE) != 0
         block.drop(of_file & memory.is_device(block.targets()))
 
@@ -293,27 +295,40 @@ def finalize(args: MigrateVma) -> None:
     """
     memory = args.mm.memory
     for block in args.blocks:
+        target = block.target
+        if target is not None and _replace_whole(args, block, target):
+            # the reference of a new page is that of its entry now; an old one loses its entry's and the migration's
+            memory.put(block.source, distinct=True, times=2, clearing=_IN_USE)
+            memory.unlock(target)
+            continue
         _replace_moved(args, block)
         memory.put(framed(block.source), distinct=True, clearing=_IN_USE)
-        if block.target is not None:
-            memory.put(framed(block.target), distinct=True, clearing=_LOCKED)
+        if target is not None:
+            memory.put(framed(target), distinct=True, clearing=_LOCKED)
     if args in args.mm.migrations:
         args.mm.migrations.remove(args)
     args.mm.migration_finished()
 
 
+def _replace_whole(args: MigrateVma, block: Block, target: Frames) -> bool:
+    """Replace the entries of a whole block, if nobody else can name its pages and nobody touched them; tells whether.
+
+    Most blocks move like that.
+    """
+    if not block.whole or shares_frames(args.mm, args.vma) or not (isinstance(target, range) or target.all()):
+        return False
+    return pte.replace(args.mm.table, args.start + block.at, block.source, new=target, write=block.writable)
+
+
 def _replace_moved(args: MigrateVma, block: Block) -> None:
-    """A whole block has its entries replaced as one, if nobody else can name its pages and nobody touched them."""
-    mm, page = args.mm, args.start + block.at
-    index, old, new = block.moving()
-    if not len(old):
+    """Replace whatever entries name pages that moved, whoever has them; their references go over to the new pages."""
+    index = block.moving()
+    if not len(index):
         return
-    alone = index is None and not shares_frames(mm, args.vma)
-    if alone and pte.replace(mm.table, page, old, new=new, write=block.writable):
-        mm.memory.rename(old, new)
-        return
-    index = np.arange(block.npages) if index is None else index
+    old, new = block.sources()[index], block.targets()[index]
     writable = np.broadcast_to(np.asarray(block.writable), (block.npages,))[index]
-    old, new = array_of(old), array_of(new)
-    sought = Sought(mm, args.vma, page + index, old, held=1)
-    mm.memory.rename(old, new, replace_entries(sought, new, write=writable))
+    sought = Sought(args.mm, args.vma, args.start + block.at + index, old, held=1)
+    mapped = replace_entries(sought, new, write=writable)
+    memory = args.mm.memory
+    memory.references[new] += mapped
+    memory.references[old] -= mapped
