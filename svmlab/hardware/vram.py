@@ -9,7 +9,7 @@ import errno
 from collections.abc import Iterable
 from itertools import pairwise
 
-from sortedcontainers import SortedDict, SortedList
+from sortedcontainers import SortedList
 
 from svmlab.errors import DriverError, InputError
 
@@ -42,7 +42,10 @@ class Vram:
         self.npages = npages
         self.used_pages = self.free_pages = 0
         self._used: dict[int, int] = {}
-        self._free_at: SortedDict[int, int] = SortedDict()
+        # Free pieces: the pages of each by its first page, its first page by the one behind its last, and all by size.
+        # So neighbours are found without a search, and only the size is kept in order.
+        self._free_at: dict[int, int] = {}
+        self._free_to: dict[int, int] = {}
         self._by_size: SortedList[tuple[int, int]] = SortedList()
         if npages > 1:
             self._add(1, npages - 1)
@@ -58,7 +61,7 @@ class Vram:
     @property
     def free_nodes(self) -> list[Node]:
         """The free pieces in address order."""
-        return list(self._free_at.items())
+        return sorted(self._free_at.items())
 
     @property
     def used_nodes(self) -> list[Node]:
@@ -84,11 +87,9 @@ class Vram:
                     f"free piece [{start}, {count}] reaches page {after}, which is in another piece",
                     allowed="pieces that overlap neither each other nor VRAM in use",
                 )
-        self._free_at.clear()
-        self._by_size.clear()
-        for start, count in pieces:
-            self._free_at[start] = count
-            self._by_size.add((count, start))
+        self._free_at = dict(pieces)
+        self._free_to = {start + count: start for start, count in pieces}
+        self._by_size = SortedList((count, start) for start, count in pieces)
         self.free_pages = sum(count for _, count in pieces)
 
     def alloc(self, npages: int) -> list[Node]:
@@ -100,12 +101,10 @@ class Vram:
         if npages > self.free_pages:
             raise DriverError(errno.ENOMEM, f"{npages} pages of VRAM are wanted, {self.free_pages} are free")
         nodes: list[Node] = []
-        left = npages
-        while left:
+        rest = self.free_pages - npages
+        while left := self.free_pages - rest:
             piece = 1 << (left.bit_length() - 1) if left >= ALIGNMENT_PAGES else left
-            taken = self._take(piece, left)
-            nodes += taken
-            left -= sum(count for _, count in taken)
+            nodes += self._take(piece, left)
         self.used_pages += npages
         return nodes
 
@@ -116,12 +115,10 @@ class Vram:
             InputError: part of a node is not free; the ones before it are taken.
         """
         for start, count in nodes:
-            index = self._free_at.bisect_right(start) - 1
-            free, size = self._free_at.peekitem(index) if index >= 0 else (0, 0)
-            if count <= 0 or start + count > free + size:
+            free = next((piece for piece in self._free_at.items() if piece[0] <= start < sum(piece)), (0, 0))
+            if count <= 0 or start + count > sum(free):
                 raise InputError(f"VRAM node [{start}, {count}] is not free", allowed="pieces of free_nodes")
-            self._cut(free, size, start, count)
-            self._used[start] = count
+            self._cut(self._by_size.index(free[::-1]), start, count)
             self.used_pages += count
 
     def free(self, nodes: Iterable[Node]) -> None:
@@ -142,23 +139,18 @@ class Vram:
 
         Nodes that such pieces fill are taken together, as many as there are and ``wanted`` pages hold.
         """
+        by_size = self._by_size
         while True:
-            largest = self._by_size[-1][0]
-            while piece > max(largest, ALIGNMENT_PAGES):
-                piece //= 2
-            piece = min(piece, largest)
             alignment = ALIGNMENT_PAGES if piece >= ALIGNMENT_PAGES else 1
-            first = self._by_size.bisect_left((piece, 0))
-            for at in range(first, len(self._by_size)):
-                count, start = self._by_size[at]
+            for at in range(by_size.bisect_left((piece, 0)), len(by_size)):
+                count, start = by_size[at]
                 aligned = -(-start // alignment) * alignment
                 if count == piece and aligned == start:
                     return self._take_filled(at, piece, alignment, most=wanted // piece)
                 if aligned + piece <= start + count:
-                    self._cut(start, count, aligned, piece)
-                    self._used[aligned] = piece
+                    self._cut(at, aligned, piece)
                     return [(aligned, piece)]
-            piece //= 2
+            piece = _smaller(piece, by_size[-1][0])
 
     def _take_filled(self, at: int, piece: int, alignment: int, *, most: int) -> list[Node]:
         """Take the free nodes of exactly this size from number ``at`` of those by size on, until one is not aligned."""
@@ -169,36 +161,48 @@ class Vram:
             nodes.append((start, count))
         del self._by_size[at : at + len(nodes)]
         for start, count in nodes:
-            del self._free_at[start]
+            del self._free_at[start], self._free_to[start + count]
             self._used[start] = count
-            self.free_pages -= count
+        self.free_pages -= piece * len(nodes)
         return nodes
 
-    def _cut(self, start: int, count: int, at: int, piece: int) -> None:
-        self._drop(start, count)
+    def _cut(self, at: int, first: int, piece: int) -> None:
+        """Take pages out of the free node with number ``at`` by size; what is left before and behind stays free."""
+        count, start = self._by_size.pop(at)
+        stop, behind = start + count, first + piece
+        del self._free_at[start], self._free_to[stop]
+        if start < first:
+            self._enter(start, first)
+        if behind < stop:
+            self._enter(behind, stop)
+        self._used[first] = piece
         self.free_pages -= piece
-        for left, size in ((start, at - start), (at + piece, start + count - at - piece)):
-            if size:
-                self._free_at[left] = size
-                self._by_size.add((size, left))
 
     def _add(self, start: int, count: int) -> None:
         """Make a piece free and merge it with its free neighbours."""
+        stop = start + count
         self.free_pages += count
-        index = self._free_at.bisect_left(start)
-        if index < len(self._free_at):
-            after, size = self._free_at.peekitem(index)
-            if after == start + count:
-                count += size
-                self._drop(after, size)
-        if index:
-            before, size = self._free_at.peekitem(index - 1)
-            if before + size == start:
-                start, count = before, count + size
-                self._drop(before, size)
-        self._free_at[start] = count
-        self._by_size.add((count, start))
+        if stop in self._free_at:
+            stop = self._drop(stop)[1]
+        if start in self._free_to:
+            start = self._drop(self._free_to[start])[0]
+        self._enter(start, stop)
 
-    def _drop(self, start: int, count: int) -> None:
-        del self._free_at[start]
+    def _enter(self, start: int, stop: int) -> None:
+        self._free_at[start], self._free_to[stop] = stop - start, start
+        self._by_size.add((stop - start, start))
+
+    def _drop(self, start: int) -> tuple[int, int]:
+        count = self._free_at.pop(start)
+        del self._free_to[start + count]
         self._by_size.remove((count, start))
+        return start, start + count
+
+
+def _smaller(piece: int, largest: int) -> int:
+    """The next size to try where no free node holds a piece: half of it, or the largest there is for a small one."""
+    if piece <= largest:  # there is room, but none that is aligned
+        return piece // 2
+    while piece > max(largest, ALIGNMENT_PAGES):
+        piece //= 2
+    return min(piece, largest)
