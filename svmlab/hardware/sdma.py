@@ -11,7 +11,7 @@ from svmlab.hardware.machine import Machine
 from svmlab.log import Log
 from svmlab.units import PAGE_SIZE
 
-__all__ = ["Batch", "Fence", "SdmaEngines", "SdmaRing"]
+__all__ = ["Batch", "SdmaEngines", "SdmaRing"]
 
 
 class Batch(NamedTuple):
@@ -28,16 +28,6 @@ class Batch(NamedTuple):
     vram_page: int
     npages: int
     to_vram: bool
-
-
-class Fence(NamedTuple):
-    """Signals when a job is done; its ring is ordered, so it stands for every earlier job of that ring too.
-
-    Attributes:
-        ready_ns: virtual time at which it signals.
-    """
-
-    ready_ns: int
 
 
 class SdmaRing:
@@ -61,7 +51,7 @@ class SdmaRing:
         self.free_at_ns = 0
         self._known: dict[tuple[int, bool], int] = {}
 
-    def submit(self, batch: Batch, now_ns: int) -> Fence:
+    def submit(self, batch: Batch, now_ns: int) -> int:
         """Queue one batch: for each window of 512 pages a GART update and a copy.
 
         Windows are counted from the start of the batch, not from an aligned address. An empty batch is no job.
@@ -71,21 +61,22 @@ class SdmaRing:
             now_ns: the time.
 
         Returns:
-            The fence of its last job.
+            When the fence of its last job signals. The ring is ordered, so that it stands for every earlier job too.
 
         >>> from svmlab.hardware.machine import Machine
         >>> log = Log()
         >>> ring = SdmaRing(Machine.find("toy"), 0, Costs.load(), log)
-        >>> fence = ring.submit(Batch(page=100, vram_page=24, npages=600, to_vram=True), 0)
-        >>> log.field("copy_window", "npages").tolist(), fence.ready_ns == ring.free_at_ns
+        >>> fence_ns = ring.submit(Batch(page=100, vram_page=24, npages=600, to_vram=True), 0)
+        >>> log.field("copy_window", "npages").tolist(), fence_ns == ring.free_at_ns
         ([512, 88], True)
         """
-        if not batch.npages:
-            return Fence(max(now_ns, self.free_at_ns))
-        full, rest = divmod(batch.npages, self.costs.copy_window_pages)
-        window_ns = self.window_ns(self.costs.copy_window_pages, to_vram=batch.to_vram) if full else 0
         begin = max(now_ns, self.free_at_ns)
-        self.free_at_ns = begin + full * window_ns
+        if not batch.npages:
+            return begin
+        full, rest = divmod(batch.npages, self.costs.copy_window_pages)
+        self.free_at_ns = begin
+        if full:
+            self.free_at_ns += full * self.window_ns(self.costs.copy_window_pages, to_vram=batch.to_vram)
         if rest:
             self.free_at_ns += self.window_ns(rest, to_vram=batch.to_vram)
         copy = self.emit.copy(
@@ -93,13 +84,13 @@ class SdmaRing:
             batch.page + batch.npages - 1,
             time_ns=begin,
             gpu=self.gpu,
-            to_vram=int(batch.to_vram),
+            to_vram=batch.to_vram,
             vram_page=batch.vram_page,
             npages=batch.npages,
             duration_ns=self.free_at_ns - begin,
         )
-        self._windows(batch, begin, window_ns, copy)
-        return Fence(self.free_at_ns)
+        self._windows(batch, begin, copy)
+        return self.free_at_ns
 
     def window_ns(self, npages: int, *, to_vram: bool) -> int:
         """How long one window takes: the update of the GART, a job, and the copy."""
@@ -109,7 +100,7 @@ class SdmaRing:
             known = self._known[npages, to_vram] = self.costs.gart_update_ns + self.costs.sdma_job_ns + copy_ns
         return known
 
-    def _windows(self, batch: Batch, begin_ns: int, window_ns: int, copy: int) -> None:
+    def _windows(self, batch: Batch, begin_ns: int, copy: int) -> None:
         """Write the windows of a batch into the log: one row, or all of them at once as arrays."""
         if batch.npages <= self.costs.copy_window_pages:
             self.emit.copy_window(
@@ -118,14 +109,14 @@ class SdmaRing:
                 time_ns=begin_ns,
                 cause=copy,
                 gpu=self.gpu,
-                to_vram=int(batch.to_vram),
+                to_vram=batch.to_vram,
                 vram_page=batch.vram_page,
                 npages=batch.npages,
                 duration_ns=self.free_at_ns - begin_ns,
             )
             return
         first = np.arange(0, batch.npages, self.costs.copy_window_pages, dtype=np.int64)
-        begins = begin_ns + np.arange(len(first)) * window_ns
+        begins = begin_ns + np.arange(len(first)) * self.window_ns(self.costs.copy_window_pages, to_vram=batch.to_vram)
         sizes = np.minimum(self.costs.copy_window_pages, batch.npages - first)
         with self.log.because(copy):
             self.log.extend(

@@ -121,9 +121,9 @@ def _give_back(copying: Copying) -> Blocking[None]:
 @option("copy_undo", "after-copies")
 def _give_back_later(copying: Copying) -> Blocking[None]:
     """A page that the engine still writes must not become somebody else's."""
-    if copying.fence is not None:
+    if copying.fence_ns is not None:
         yield from wait_for_copies(copying)
-        copying.fence, copying.in_flight = None, []
+        copying.fence_ns, copying.in_flight = None, []
     yield from _give_back(copying)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from svmlab.errors import DriverError
 from svmlab.hardware.frames import Frames, Pfns
-from svmlab.hardware.sdma import Batch, Fence
+from svmlab.hardware.sdma import Batch
 from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm.driver import Driver
@@ -34,7 +34,7 @@ class Copying:
     Attributes:
         driver, range, args: whose pages, of which range, and what migrate_vma collected.
         gpu: the GPU whose VRAM and copy engine are used, by index.
-        fence: of the last batch submitted.
+        fence_ns: when the fence of the last batch submitted signals.
         fresh: RAM pages allocated for pages that come home, batch by batch.
         in_flight: frames that the engine copies, from and to; their bytes move when the fence signals.
     """
@@ -43,7 +43,7 @@ class Copying:
     range: Range
     args: MigrateVma
     gpu: int
-    fence: Fence | None = None
+    fence_ns: int | None = None
     fresh: list[Pfns] = field(default_factory=list)
     in_flight: list[tuple[Frames, Frames]] = field(default_factory=list)
 
@@ -64,13 +64,13 @@ class Copying:
                 batch.page,
                 batch.page + batch.npages - 1,
                 gpu=self.gpu,
-                to_vram=int(batch.to_vram),
+                to_vram=batch.to_vram,
                 vram_page=batch.vram_page,
                 npages=batch.npages,
                 error=hit.errno,
             )
             raise CopyRefusedError(hit.errno, f"the copy engine of gpu{self.gpu} was told to fail")
-        self.fence = self.driver.engines[self.gpu].buffer_funcs.submit(batch, self.driver.now)
+        self.fence_ns = self.driver.engines[self.gpu].buffer_funcs.submit(batch, self.driver.now)
 
 
 def ends(index: Index, vram_pages: Pfns, nodes: Index | None = None) -> Iterator[tuple[int, int]]:
@@ -119,10 +119,10 @@ def wait_for_copies(copying: Copying) -> Blocking[DriverError | None]:
 
     Kernel: svm_migrate_copy_done (kfd_migrate.c)
     """
-    driver, fence = copying.driver, copying.fence
-    hit = driver.faults.first("fence", gpu=copying.gpu) if fence is not None else None
-    if fence is not None:
-        duration = max(0, fence.ready_ns - driver.now) + driver.costs.fence_wait_ns
+    driver, hit = copying.driver, None
+    if copying.fence_ns is not None:
+        hit = driver.faults.first("fence", gpu=copying.gpu)
+        duration = max(0, copying.fence_ns - driver.now) + driver.costs.fence_wait_ns
         yield from driver.world.sleep(duration, "while copies are under way")
     driver.emit.fence_wait(copying.args.start, copying.args.last, error=hit.errno if hit else 0)
     if hit:
