@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 import numpy as np
+import numpy.typing as npt
 import simpy
 
 from svmlab.errors import MemoryExceptionError
-from svmlab.hardware.frames import Frames, Pfns, array_of
+from svmlab.hardware.frames import AnyPfns, Pfns
 from svmlab.hardware.page_column import PageColumn
 from svmlab.hardware.world import Blocking, World
 
@@ -123,24 +124,31 @@ class ProcessDevice:
         need = _STORE if write else _LOAD
         return self.flags.leading(page, last, lambda flags: (flags & need) == need)
 
-    def map(self, start: int, frames: Frames, flags: int | np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
+    def map(self, start: int, frames: AnyPfns, flags: npt.NDArray[np.uint8]) -> None:
         """Write entries for consecutive pages.
 
         Args:
             start: the first of them.
-            frames: what they name, shape ``(n,)``; 64 Ki at most if they are a range.
-            flags: bits of each, shape ``(n,)``; 0 means unmapped. Or the bits that all have in common, as a number.
+            frames: what they name, shape ``(n,)``.
+            flags: bits of each, shape ``(n,)``; 0 means unmapped.
         """
         self.settle()
-        if isinstance(flags, int):
-            # an array that is freed only at the end leaves no hole between the storage of frames and of flags
-            pfns = array_of(frames) if len(frames) > 1 else frames
-            self.frames.set(start, pfns)
-            self.flags.fill(start, start + len(frames) - 1, flags)
-        else:
-            pfns = array_of(frames)
-            self.frames.set(start, pfns if flags.all() else np.where(flags != 0, pfns, np.uint32(0)))
-            self.flags.set(start, flags)
+        self.frames.set(start, frames if flags.all() else np.where(flags != 0, frames, np.uint32(0)))
+        self.flags.set(start, flags)
+        self._wake(interrupt=True)
+
+    def map_run(self, start: int, frames: range, flags: int) -> None:
+        """Write entries for pages of one block, 64 Ki at most, whose frames count up by one.
+
+        Args:
+            start: the first of the pages.
+            frames: what the entries name.
+            flags: bits that they have in common.
+        """
+        self.settle()
+        last = start + len(frames) - 1
+        self.frames.set_run(start, last, frames.start, 1)
+        self.flags.fill(start, last, flags)
         self._wake(interrupt=True)
 
     def unmap(self, start: int, last: int) -> None:

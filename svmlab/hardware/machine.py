@@ -49,6 +49,7 @@ class Machine:
     notes: tuple[str, ...] = ()
     _by_ends: dict[tuple[Endpoint, Endpoint], Link] = field(init=False, repr=False, compare=False)
     _by_id: dict[int, Gpu] = field(init=False, repr=False, compare=False)
+    _reach: dict[int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_memory(self.ram, f"the RAM of {self.name}")
@@ -58,6 +59,7 @@ class Machine:
         object.__setattr__(self, "links", tuple(sorted(self.links, key=lambda link: (link.source, link.target))))
         object.__setattr__(self, "_by_ends", {(link.source, link.target): link for link in self.links})
         object.__setattr__(self, "_by_id", {gpu.gpu_id: gpu for gpu in self.gpus})
+        object.__setattr__(self, "_reach", _reach_by_location(self))
 
     def __hash__(self) -> int:
         """Equal machines have equal names, and hashing all of their links would take longer than any decision."""
@@ -133,6 +135,10 @@ class Machine:
         Kernel: svm_nodes_in_same_hive (kfd_svm.h)
         """
         return a == b or self.same_hive(a, b)
+
+    def reach(self, location: int) -> int:
+        """Bits of the GPUs that reach memory at a location: those near the GPU that owns it, or all where none does."""
+        return self._reach.get(location, self._reach[SYSMEM])
 
     def host_link(self, index: int) -> Link | None:
         """The link between this GPU and the CPU node it hangs on, or None where none is known."""
@@ -222,6 +228,14 @@ def _check_gpus(machine: Machine) -> None:
                 f"gpu{index} of {machine.name} hangs on cpu{gpu.cpu}", allowed=f"cpu0 to cpu{machine.cpus - 1}"
             )
         seen.add(gpu.gpu_id)
+
+
+def _reach_by_location(machine: Machine) -> dict[int, int]:
+    """Bits of the GPUs that reach RAM, and the VRAM of each GPU."""
+    reach = {SYSMEM: (1 << len(machine.gpus)) - 1}
+    for owner in machine.gpus:
+        reach[owner.gpu_id] = sum(1 << gpu.index for gpu in machine.gpus if machine.near(gpu.index, owner.index))
+    return reach
 
 
 def _check_links(machine: Machine) -> None:

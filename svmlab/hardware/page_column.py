@@ -146,12 +146,16 @@ class PageColumn:
         """
         if self.run(page, last, step) != old:
             return False
-        if page == last:
-            self.put(page, new)
-        else:
-            values = self.view(page, last)
-            np.add(_multiples(step, values.dtype)[: len(values)], values.dtype.type(new), out=values)
+        self.set_run(page, last, new, step)
         return True
+
+    def set_run(self, page: int, last: int, first: int, step: int) -> None:
+        """Let some pages of one block hold ``first``, ``first + step``, ..."""
+        if page == last:
+            self.put(page, first)
+            return
+        _, values = next(self.blocks(page, last, write=True))
+        np.add(_multiples(step, values.dtype)[: len(values)], values.dtype.type(first), out=values)
 
     def set(self, start: int, values: Values | range) -> None:
         """Set the values of ``len(values)`` pages from ``start`` on; zeros make no storage."""

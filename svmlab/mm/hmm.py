@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
-from svmlab.hardware.frames import where
+from svmlab.hardware.frames import Frames, where
 from svmlab.hardware.injection import Injections
 from svmlab.hardware.memory import RAM, ZERO_PFN, FrameFlag
 from svmlab.hardware.page_column import BLOCK_PAGES
@@ -21,8 +21,11 @@ from svmlab.mm.vma import Vma, VmaKind
 __all__ = ["Seen", "range_fault", "walk"]
 
 Mask = npt.NDArray[np.bool_]
-_MIGRATING = int(FrameFlag.MIGRATING)
-Seen = tuple[int, range | pte.Entries, bool]
+Seen = tuple[int, Frames, bool | Mask]
+"""A stretch of pages: the first of them, their frames, and which of them may be written."""
+
+# A member of an enum is searched for each time it is named, and these are named for every page fault.
+_MIGRATING, _DEVICE = int(FrameFlag.MIGRATING), VmaKind.DEVICE
 
 
 def range_fault(
@@ -52,8 +55,8 @@ def range_fault(
     """
     found = np.zeros(last - start + 1, np.uint32)
     seen = yield from walk(mm, vma, start, last, write=write, owners=owners, faults=faults)
-    for page, what, writable in seen:
-        found[page - start :][: len(what)] = pte.make(what, write=writable) if isinstance(what, range) else what
+    for page, frames, writable in seen:
+        found[page - start :][: len(frames)] = pte.make(frames, write=writable)
     return found
 
 
@@ -63,31 +66,36 @@ def walk(
     """What ``range_fault`` does, with a result that stays small.
 
     Returns:
-        What the walk saw, stretch by stretch: first page; the frames and whether all may be written, where the frames
-        count up by one in one place; else the entries.
+        What the walk saw, stretch by stretch, none of more than 64 Ki pages. Where frames count up by one in one place
+        they are a range, and one value tells whether all of them may be written.
     """
     if hit := faults.first("hmm_fault"):
         raise DriverError(hit.errno, "the HMM walk was told to fail")
-    if vma.kind is VmaKind.DEVICE or not vma.allows(write=False):
-        raise DriverError(errno.EFAULT, f"{vma.name or 'the mapping'} cannot be read")
-    if write and not vma.writable:
-        raise DriverError(errno.EPERM, f"{vma.name or 'the mapping'} is read-only")
+    if vma.kind is _DEVICE or not vma.allows(write=write):
+        raise _refused(vma)
     seen: list[Seen] = []
     page = start
     while page <= last:
-        what, writable = _ready(mm, page, last, write=write, owners=owners)
-        if len(what):
-            seen.append((page, what, writable))
-            page += len(what)
+        frames, writable = _ready(mm, page, last, write=write, owners=owners)
+        if len(frames):
+            seen.append((page, frames, writable))
+            page += len(frames)
         else:
             yield from _fault(mm, page, last, write=write)
     yield from mm.world.sleep((last - start + 1) * mm.costs.hmm_fault_page_ns, "after a walk")
     return seen
 
 
+def _refused(vma: Vma) -> DriverError:
+    name = vma.name or "the mapping"
+    if vma.special or not vma.allows(write=False):
+        return DriverError(errno.EFAULT, f"{name} cannot be read")
+    return DriverError(errno.EPERM, f"{name} is read-only")
+
+
 def _ready(
     mm: AddressSpace, page: int, last: int, *, write: bool, owners: frozenset[int]
-) -> tuple[range | pte.Entries, bool]:
+) -> tuple[Frames, bool | Mask]:
     """Pages from ``page`` on that need no fault, at most to the block's end, as ``walk`` tells of a stretch."""
     last, memory = min(last, page | BLOCK_PAGES - 1), mm.memory
     if run := pte.run_at(mm.table, page, last):
@@ -97,7 +105,8 @@ def _ready(
             if home in owners or (home == RAM and (writable or not write)):
                 return run
     ready = mm.table.leading(page, last, lambda entries: _present(mm, entries, write=write, owners=owners))
-    return mm.table.view(page, page + ready - 1).copy(), False
+    entries = mm.table.view(page, page + ready - 1)
+    return pte.pfn_of(entries), (entries & pte.WRITE) != 0
 
 
 def _present(mm: AddressSpace, entries: pte.Entries, *, write: bool, owners: frozenset[int]) -> Mask:

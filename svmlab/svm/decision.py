@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from svmlab.hardware.machine import Machine
 from svmlab.uapi import DEFAULT_FLAGS, SYSMEM, UNDEFINED
 
-__all__ = ["Considered", "Decision", "Rule", "Situation", "bits_of", "decide", "gpus_of"]
+__all__ = ["Considered", "Decision", "Rule", "Situation", "decide", "gpus_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +108,11 @@ def decide(rules: Iterator[Rule]) -> Decision:
     raise LookupError("no rule of the decision fires")
 
 
-def bits_of(gpus: Iterable[int]) -> int:
-    """The bit set of some GPUs.
-
-    >>> bin(bits_of([0, 2, 3]))
-    '0b1101'
-    """
-    bits = 0
-    for gpu in gpus:
-        bits |= 1 << gpu
-    return bits
-
-
-def gpus_of(bits: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def gpus_of(bits: int) -> tuple[int, ...]:
     """Indices of the GPUs in a bit set, rising.
 
     >>> gpus_of(0b1101)
-    [0, 2, 3]
+    (0, 2, 3)
     """
-    return list(_indices(bits))
-
-
-@lru_cache(maxsize=1024)
-def _indices(bits: int) -> tuple[int, ...]:
     return tuple(index for index in range(bits.bit_length()) if bits >> index & 1)

@@ -107,8 +107,7 @@ def _action(s: Situation, going: Decision | None) -> str:
 
 def _mapping(driver: Driver, s: Situation) -> str:
     bits = driver.behaviour.map_set(s)
-    gpus = mapped_gpus(s, bits)
-    mapped = sum(1 << gpu for gpu in gpus)
-    text = f"mapped to {gpu_names(mapped)}" if gpus else "mapped to no GPU"
+    mapped = mapped_gpus(s.machine, s.actual, bits)
+    text = f"mapped to {gpu_names(mapped)}" if mapped else "mapped to no GPU"
     skipped = bits & ~mapped
     return text + (f"; {gpu_names(skipped)} skipped: outside the hive of {s.name(s.actual)}" if skipped else "")

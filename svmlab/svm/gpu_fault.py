@@ -81,7 +81,7 @@ def _serve(driver: Driver, device: ProcessDevice, fault: RawFault, *, make: bool
                 _drop(driver, device, fault, because or "nothing is mapped there any more")
             else:
                 _check_access(vma, fault)
-                yield from _restore(driver, device, range_, fault)
+                yield from _restore(driver, device.gpu, range_, fault)
     return True
 
 
@@ -136,7 +136,7 @@ def _needless(driver: Driver, range_: Range, fault: RawFault) -> str:
     return ""
 
 
-def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFault) -> Blocking[None]:
+def _restore(driver: Driver, gpu: int, range_: Range, fault: RawFault) -> Blocking[None]:
     """Bring the block of a page where it should be and map it to the GPU that faulted.
 
     1. decide the best location
@@ -146,7 +146,7 @@ def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFau
     Raises:
         DriverError: EACCES, the GPU has no access; EAGAIN, the pages changed meanwhile; what the way home failed with.
     """
-    page, gpu = fault.page, device.gpu
+    page = fault.page
     best = restore_location(driver.situation(range_), gpu)
     if best.location is None:
         raise DriverError(errno.EACCES, best.because)
@@ -156,7 +156,9 @@ def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFau
         with driver.log.because(start):
             driver.emit.decision(range_.start, range_.last, text=best.because, location=best.location)
             first, last = block_of(range_, page)
-            moved = yield from _move(driver, range_, Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last))
+            if not _is_there(driver, range_, best.location, first, last):
+                journey = Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last)
+                moved = yield from _move(driver, range_, journey)
             yield from validate_and_map(driver, range_, Target(first, last, 1 << gpu))
     except DriverError as error:
         failed = error.errno
@@ -166,9 +168,17 @@ def _restore(driver: Driver, device: ProcessDevice, range_: Range, fault: RawFau
 
 
 def _check_access(vma: Vma, fault: RawFault) -> None:
-    """Refuse what the CPU may not do either (svm_fault_allowed)."""
-    if not vma.allows(write=False) or not vma.allows(write=fault.write):
+    """Refuse what the CPU may not do either (svm_fault_allowed); no protection allows stores without loads."""
+    if not vma.allows(write=fault.write):
         raise DriverError(errno.EPERM, f"the mapping of page {fault.page:#x} forbids the access")
+
+
+def _is_there(driver: Driver, range_: Range, location: int, start: int, last: int) -> bool:
+    """Whether nothing of a block need be moved; what went to VRAM may have left pages behind in RAM."""
+    if range_.actual_loc != location or location == SYSMEM:
+        return range_.actual_loc == location
+    blocks = driver.mm.table.blocks(start, last)
+    return all(np.all(driver.memory.is_device(entries >> 2)) for _, entries in blocks)
 
 
 def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
@@ -180,13 +190,9 @@ def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
     Raises:
         DriverError: what the way home failed with.
     """
-    if journey.target == SYSMEM == range_.actual_loc:
-        return False
     if journey.target == SYSMEM:
         yield from vram_to_ram(driver, range_, journey)
         return True
-    if range_.actual_loc == journey.target and not _ram_pages(driver, journey):
-        return False
     try:
         yield from to_vram(driver, range_, journey)
     except DriverError as error:
@@ -196,13 +202,6 @@ def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
             yield from vram_to_ram(driver, range_, journey)
         return False
     return True
-
-
-def _ram_pages(driver: Driver, journey: Journey) -> bool:
-    """Whether some page of the block is not in VRAM."""
-    start, last = journey.start or 0, journey.last or 0
-    blocks = driver.mm.table.blocks(start, last)
-    return any(not np.all(driver.memory.is_device(entries >> 2)) for _, entries in blocks)
 
 
 def _drop(driver: Driver, device: ProcessDevice, fault: RawFault, because: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
-from svmlab.hardware.frames import Frames, Pfns, array_of
+from svmlab.hardware.frames import Pfns
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
@@ -22,15 +22,13 @@ from svmlab.mm.hmm import Seen, range_fault, walk
 from svmlab.mm.vma import Vma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
-from svmlab.svm.decision import bits_of, gpus_of
+from svmlab.svm.decision import gpus_of
 from svmlab.svm.driver import Driver
-from svmlab.svm.policy import mapped_gpus, skipped_peer
-from svmlab.svm.pte import entry_flags, run_flags
+from svmlab.svm.policy import mapped_gpus
+from svmlab.svm.pte import entry_flags
 from svmlab.svm.ranges import Range
 from svmlab.uapi import UnmapTrigger
 from svmlab.units import PAGE_SHIFT, SEC
-
-Writable = bool | npt.NDArray[np.bool_]
 
 __all__ = ["Target", "unmap_from_gpus", "validate_and_map", "validate_ram"]
 
@@ -46,6 +44,12 @@ class Target(NamedTuple):
     start: int
     last: int
     gpus: int
+
+    def within(self, vma: Vma) -> Target:
+        """The part of it that lies in a VMA."""
+        if vma.start <= self.start and self.last <= vma.last:
+            return self
+        return Target(max(self.start, vma.start), min(self.last, vma.last), self.gpus)
 
 
 def validate_and_map(driver: Driver, range_: Range, target: Target | None = None) -> Blocking[None]:
@@ -63,65 +67,63 @@ def validate_and_map(driver: Driver, range_: Range, target: Target | None = None
     """
     if target is None:
         target = Target(range_.start, range_.last, driver.behaviour.map_set(driver.situation(range_)))
-    yield from driver.behaviour.map_source(driver, range_, target)
+    mapping: Blocking[None] = driver.behaviour.map_source(driver, range_, target)
+    return mapping
 
 
 @option("map_source", "page-table")
 def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
     """Map what HMM finds, VMA by VMA.
 
-    1. bring home pages in VRAM that relatives by fork share
-    2. fault the pages in, for stores where the VMA allows them
-    3. take the range's lock; start over if the page table changed or the range got children
-    4. write the entries of every GPU that reaches the pages
+    1. skip GPUs that do not reach the range where it is
+    2. bring home pages in VRAM that relatives by fork share
+    3. fault the pages in, for stores where the VMA allows them
+    4. take the range's lock; start over if the page table changed or the range got children
+    5. write the entries of every GPU that reaches the pages
     """
     if not target.gpus:
         return
     if range_.actual_loc and range_.buffer is None:
         raise DriverError(errno.EINVAL, f"range {range_.start:#x} is in VRAM but has no buffer")
-    gpus = driver.behaviour.partly_out_of_reach(driver, range_, target)
+    reaching = mapped_gpus(driver.machine, range_.actual_loc, target.gpus | range_.mapped)
+    if target.gpus & ~reaching:
+        target = target._replace(gpus=driver.behaviour.partly_out_of_reach(driver, range_, target, reaching))
     range_.mapping_done = False  # whatever stops us below
-    yield from driver.behaviour.skipped_gpus(driver, range_, target)
-    if not gpus:
+    if far := range_.mapped & ~reaching:
+        yield from driver.behaviour.skipped_gpus(driver, range_, Target(target.start, target.last, far))
+    if not target.gpus:
         return
-    page, mapping = target.start, bits_of(gpus)
+    page = target.start
     while page <= target.last:
         vma = driver.mm.vma_at(page)
         if vma is None:
             raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
-        last = min(vma.last, target.last)
-        yield from _map_piece(driver, range_, vma, Target(page, last, mapping))
-        page = last + 1
+        yield from _map_piece(driver, range_, vma, target.within(vma))
+        page = vma.last + 1
     range_.mapping_done, range_.validated_ns = True, driver.now
 
 
 @option("partly_out_of_reach", "skipped")
-def _by_range(driver: Driver, range_: Range, target: Target) -> list[int]:
-    return mapped_gpus(driver.situation(range_), target.gpus)
+def _by_range(driver: Driver, range_: Range, target: Target, reaching: int) -> int:
+    return target.gpus & reaching
 
 
 @option("partly_out_of_reach", "mapped")
-def _by_part(driver: Driver, range_: Range, target: Target) -> list[int]:
-    reached, wanted = _by_range(driver, range_, target), gpus_of(target.gpus)
-    if reached == wanted or buffers.count_vram_pages(driver, target.start, target.last, range_.actual_loc):
-        return reached
-    return wanted
+def _by_part(driver: Driver, range_: Range, target: Target, reaching: int) -> int:
+    in_vram = buffers.count_vram_pages(driver, target.start, target.last, range_.actual_loc)
+    return target.gpus & reaching if in_vram else target.gpus
 
 
 @option("skipped_gpus", "left")
-def _forget_the_others(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
+def _forget_the_others(driver: Driver, range_: Range, far: Target) -> Blocking[None]:
     """A GPU that is skipped is not looked at."""
     yield from ()
 
 
 @option("skipped_gpus", "unmapped")
-def _unmap_the_others(driver: Driver, range_: Range, target: Target) -> Blocking[None]:
+def _unmap_the_others(driver: Driver, range_: Range, far: Target) -> Blocking[None]:
     """What a GPU out of reach maps is from before the range moved."""
-    if not range_.actual_loc or not range_.mapped:
-        return  # RAM is never out of reach
-    situation = driver.situation(range_)
-    far = sum(1 << gpu for gpu in gpus_of(range_.mapped) if skipped_peer(situation, gpu))
-    yield from unmap_from_gpus(driver, range_, Target(target.start, target.last, far), UnmapTrigger.MMU_NOTIFY_MIGRATE)
+    return unmap_from_gpus(driver, range_, far, UnmapTrigger.MMU_NOTIFY_MIGRATE)
 
 
 def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[None]:
@@ -134,7 +136,7 @@ def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocki
             raise DriverError(errno.EAGAIN, "the CPU page table changed while the range was being mapped")
         for gpu in gpus_of(piece.gpus):
             range_.mapped |= 1 << gpu
-            yield from _write_entries(driver, range_, piece, gpu, _reported(driver, vma, seen))
+            yield from _write_entries(driver, range_, gpu, seen, stores=vma.writable)
 
 
 def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tuple[int, list[Seen]]]:
@@ -152,45 +154,38 @@ def _walk(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[tu
 
     Kernel: amdgpu_hmm_range_get_pages (amdgpu_hmm.c)
     """
-    start, last, owners = piece.start, piece.last, _owners(driver.machine, piece.gpus)
+    mm, start, last, owners = driver.mm, piece.start, piece.last, _owners(driver.machine, piece.gpus)
+    stores = vma.writable
+    relatives = stores and len(mm.family) > 1 and vma.private
     deadline_ns = driver.now + SEC
-    while driver.now <= deadline_ns:
-        page = start
-        while (page := _first_shared(driver, vma, page, last)) <= last:
-            yield from _fault_in(driver.mm, page)
-        if driver.mm.notifiers.busy(start, last):
-            yield from driver.mm.notifiers.settled(driver.world, start, last)
+    while True:
+        if relatives:
+            yield from _bring_shared_home(mm, start, last)
+        if mm.notifiers.busy(start, last):
+            yield from mm.notifiers.settled(driver.world, start, last)
         sequence = range_.sequence
-        seen = yield from walk(driver.mm, vma, start, last, write=vma.writable, owners=owners, faults=driver.faults)
+        seen = yield from walk(mm, vma, start, last, write=stores, owners=owners, faults=driver.faults)
         # a relative's migration that the walk waited for may have put shared pages into VRAM
-        if range_.sequence == sequence and _first_shared(driver, vma, start, last) > last:
+        if range_.sequence == sequence and not (relatives and _first_shared(mm, start, last) <= last):
             return sequence, seen
-    raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
+        if driver.now > deadline_ns:
+            raise DriverError(errno.EAGAIN, "the CPU page table keeps changing while the range is being mapped")
 
 
-def _reported(driver: Driver, vma: Vma, seen: list[Seen]) -> Iterator[tuple[int, Frames, Writable]]:
-    """What HMM reports, stretch by stretch: first page, frames, and whether each may be written.
-
-    A page in VRAM is reported as it is; one that a fork made read-only and that is ours alone may be written all the
-    same.
-    """
-    start = driver.memory.vram_start
-    for page, what, writable in seen:
-        if isinstance(what, range):
-            yield page, what, writable or (vma.writable and what.start >= start)
-        else:
-            frames, may = pte.pfn_of(what), (what & pte.WRITE) != 0
-            yield page, frames, may | (frames >= start) if vma.writable else may
+def _bring_shared_home(mm: AddressSpace, page: int, last: int) -> Blocking[None]:
+    while (page := _first_shared(mm, page, last)) <= last:
+        try:
+            yield from handle_fault(mm, page, page, write=True)
+        except BusError as error:
+            raise DriverError(errno.EFAULT, error.given) from error
 
 
-def _first_shared(driver: Driver, vma: Vma, page: int, last: int) -> int:
+def _first_shared(mm: AddressSpace, page: int, last: int) -> int:
     """The first page from ``page`` on that a GPU must not write where it is; the one behind ``last`` if none is so.
 
     A GPU that writes a page in VRAM that relatives share would write it for all of them.
     """
-    mm, memory = driver.mm, driver.memory
-    if len(mm.family) == 1 or not vma.writable or not vma.private:
-        return last + 1
+    memory = mm.memory
 
     def own(entries: pte.Entries) -> npt.NDArray[np.bool_]:
         pfns = np.where((entries & (pte.SWAP | pte.WRITE)) == 0, pte.pfn_of(entries), 0)
@@ -203,13 +198,6 @@ def _first_shared(driver: Driver, vma: Vma, page: int, last: int) -> int:
     return page
 
 
-def _fault_in(mm: AddressSpace, page: int) -> Blocking[None]:
-    try:
-        yield from handle_fault(mm, page, page, write=True)
-    except BusError as error:
-        raise DriverError(errno.EFAULT, error.given) from error
-
-
 @lru_cache(maxsize=256)
 def _owners(machine: Machine, gpus: int) -> frozenset[int]:
     """GPUs whose device pages may stay: the common hive of all that map, or nobody's (the common pgmap owner)."""
@@ -218,32 +206,35 @@ def _owners(machine: Machine, gpus: int) -> frozenset[int]:
     return frozenset(near if mapping else ())
 
 
-def _write_entries(
-    driver: Driver, range_: Range, piece: Target, gpu: int, seen: Iterable[tuple[int, Frames, Writable]]
-) -> Blocking[None]:
+def _write_entries(driver: Driver, range_: Range, gpu: int, seen: list[Seen], *, stores: bool) -> Blocking[None]:
     """One GPU's entries for consecutive pages; waits for the page table update (svm_range_map_to_gpu).
 
     Args:
-        driver, range_, piece, gpu: which pages of what, and whose entries.
-        seen: blocks of at most 64 Ki pages: first page, frames, and whether each may be written. One value for all:
-            the frames are in one place and count up by one.
+        driver, range_, gpu: whose entries.
+        seen: what is behind the pages, stretch by stretch.
+        stores: whether pages in VRAM may be written, whatever is said of them: HMM reports one that a fork made
+            read-only and that is ours alone as it is.
     """
-    npages = piece.last - piece.start + 1
-    duration = driver.costs.map_ns + npages * driver.costs.map_page_ns
-    machine, memory, device = driver.machine, driver.memory, driver.devices[gpu]
-    vram_pages = 0
+    memory, device, flags = driver.memory, driver.devices[gpu], entry_flags(driver.machine, gpu, range_.flags)
+    npages = vram_pages = 0
     for page, frames, writable in seen:
-        if isinstance(writable, bool):
-            owner = memory.gpu_at(int(frames[0]))
-            device.map(page, frames, run_flags(machine, gpu, owner=owner, writable=writable, flags=range_.flags))
-            vram_pages += len(frames) if owner >= 0 else 0
+        npages += len(frames)
+        if isinstance(frames, range):
+            owner = memory.gpu_at(frames.start)
+            if owner >= 0:
+                vram_pages += len(frames)
+            row = 1 if writable or (stores and owner >= 0) else 0
+            device.map_run(page, frames, flags.item(row, owner + 1))
         else:
-            owners = memory.gpu_of(array_of(frames))
-            device.map(page, frames, entry_flags(machine, gpu, owners=owners, writable=writable, flags=range_.flags))
-            vram_pages += int(np.count_nonzero(owners >= 0))
+            owners = memory.gpu_of(frames)
+            in_vram = owners >= 0
+            vram_pages += int(np.count_nonzero(in_vram))
+            rows = np.asarray(writable | in_vram if stores else writable, np.intp)
+            device.map(page, frames, flags[rows, owners + 1])
+    start, duration = seen[0][0], driver.costs.map_ns + npages * driver.costs.map_page_ns
     driver.emit.map_to_gpu(
-        piece.start,
-        piece.last,
+        start,
+        start + npages - 1,
         gpu=gpu,
         npages=npages,
         vram_pages=vram_pages,
@@ -306,13 +297,12 @@ def _follow_the_buffer(driver: Driver, range_: Range, target: Target) -> Blockin
         yield from validate_ram(driver, range_)
     else:
         yield from _validate_vram(driver, range_)
-    for gpu in mapped_gpus(driver.situation(range_), target.gpus):
+    for gpu in gpus_of(mapped_gpus(driver.machine, range_.actual_loc, target.gpus)):
         if range_.page_array is not None:
             range_.dma[gpu] = range_.page_array.copy()
         frames = _line_of_pages(driver, range_, gpu)
         range_.mapped |= 1 << gpu
-        whole = Target(range_.start, range_.last, target.gpus)
-        yield from _write_entries(driver, range_, whole, gpu, _line(range_.start, frames))
+        yield from _write_entries(driver, range_, gpu, list(_line(range_.start, frames)), stores=True)
     range_.mapping_done = True
 
 
@@ -327,7 +317,7 @@ def _validate_vram(driver: Driver, range_: Range) -> Blocking[None]:
     driver.memory.clear(buffer.place(0, buffer.npages)[0] + np.uint32(driver.memory.vram_base[gpu]))
 
 
-def _line(page: int, frames: Pfns) -> Iterator[tuple[int, Frames, Writable]]:
+def _line(page: int, frames: Pfns) -> Iterator[Seen]:
     for at in range(0, len(frames), BLOCK_PAGES):
         some = frames[at : at + BLOCK_PAGES]
         yield page + at, some, np.ones(len(some), bool)

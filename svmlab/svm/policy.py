@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from svmlab.hardware.machine import Machine
 from svmlab.svm.behaviour import Behaviour, option
 from svmlab.svm.decision import Decision, Rule, Situation, decide, gpus_of
 from svmlab.uapi import SYSMEM, UNDEFINED, Flag
@@ -13,20 +14,16 @@ __all__ = [
     "mapped_gpus",
     "migration_trigger",
     "restore_location",
-    "skipped_peer",
 ]
 
 
-def _far(s: Situation, target: int, bits: int) -> list[int]:
+def _far(s: Situation, target: int, bits: int) -> int:
     """GPUs of a set that are neither the target nor in its hive."""
-    owner = s.machine.by_id(target)
-    if owner is None:
-        return []
-    return [gpu for gpu in gpus_of(bits) if not s.machine.near(gpu, owner.index)]
+    return bits & ~s.machine.reach(target)
 
 
-def _names(gpus: list[int]) -> str:
-    return ", ".join(f"gpu{gpu}" for gpu in gpus)
+def _names(gpus: int) -> str:
+    return ", ".join(f"gpu{gpu}" for gpu in gpus_of(gpus))
 
 
 @option("location_policy", "posted")
@@ -263,17 +260,14 @@ def _useful(s: Situation) -> int:
     return chosen or (s.access if s.flags & Flag.GPU_ALWAYS_MAPPED else 0)
 
 
-def mapped_gpus(s: Situation, bits: int) -> list[int]:
-    """The GPUs of a set that can map the range where it is, rising; peers outside the owner's hive are skipped.
+def mapped_gpus(machine: Machine, actual: int, bits: int) -> int:
+    """The GPUs of a set that can map a range where it is; peers outside the owner's hive are skipped.
+
+    Args:
+        machine: the GPUs and their hives.
+        actual: the location of the range.
+        bits: the set.
 
     Kernel: svm_range_map_to_gpus (kfd_svm.c)
     """
-    if not s.actual:
-        return gpus_of(bits)
-    return [gpu for gpu in gpus_of(bits) if not skipped_peer(s, gpu)]
-
-
-def skipped_peer(s: Situation, gpu: int) -> bool:
-    """Whether a GPU gets no mapping because the range is in VRAM it cannot reach."""
-    owner = s.machine.by_id(s.actual) if s.actual else None
-    return owner is not None and not s.machine.near(gpu, owner.index)
+    return bits & machine.reach(actual)

@@ -9,7 +9,7 @@ from itertools import product
 from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
 from svmlab.svm.behaviour import Behaviour
-from svmlab.svm.decision import Decision, Situation
+from svmlab.svm.decision import Decision, Situation, gpus_of
 from svmlab.svm.policy import mapped_gpus, restore_location
 from svmlab.uapi import SYSMEM, UNDEFINED
 
@@ -59,7 +59,8 @@ def table(
         decision: Decision = rules.location_policy(situation)
         arrived = SYSMEM if decision.location in (None, UNDEFINED) else decision.location
         there = replace(situation, actual=arrived or SYSMEM)
-        yield TableRow(situation, decision, tuple(mapped_gpus(there, rules.map_set(there))))
+        mapped = mapped_gpus(machine, there.actual, rules.map_set(there))
+        yield TableRow(situation, decision, gpus_of(mapped))
 
 
 def fault_table(machine: Machine, faulting: int, *, gpus: int | Sequence[int] | None = None) -> Iterator[TableRow]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +11,10 @@ from svmlab.hardware.gpu import MTYPE_SHIFT, PteFlag
 from svmlab.hardware.machine import Machine
 from svmlab.uapi import Flag
 
-__all__ = ["MTYPES", "entry_flags", "mtype", "run_flags"]
+__all__ = ["MTYPES", "entry_flags", "mtype"]
 
 MTYPES = ("NC", "UC", "CC", "RW")
 """Memory types: non-coherent cached, uncached, cache coherent, cached read-write (AMDGPU_VM_MTYPE_*)."""
-_STORES, _GPU_RO = int(PteFlag.WRITEABLE), int(Flag.GPU_RO)
-_WRITEABLE, _NOTHING = np.uint8(_STORES), np.uint8(0)
 
 
 def mtype(machine: Machine, gpu: int, *, owner: int | None, flags: int) -> tuple[str, bool]:
@@ -64,41 +61,23 @@ def _mi300(machine: Machine, gpu: int, owner: int | None, external: bool) -> str
     return "NC" if newer and not external else "UC"
 
 
-Mask = npt.NDArray[np.bool_]
-
-
-def entry_flags(
-    machine: Machine, gpu: int, *, owners: npt.NDArray[np.integer[Any]], writable: bool | Mask, flags: int
-) -> npt.NDArray[np.uint8]:
-    """Entry bits of consecutive pages.
+@lru_cache(maxsize=256)
+def entry_flags(machine: Machine, gpu: int, flags: int) -> npt.NDArray[np.uint8]:
+    """Bits of a GPU's entries for the pages of a range.
 
     Args:
         machine, gpu: who maps.
-        owners: GPU whose VRAM each page is in, -1 for RAM, shape ``(n,)``.
-        writable: whether the CPU's entry allows stores, shape ``(n,)``.
         flags: flags of the range.
 
     Returns:
-        ``PteFlag`` bits with the memory type above them, shape ``(n,)``.
+        ``PteFlag`` bits with the memory type above them, shape ``(2, 1 + GPUs)``, to be read only. Row 1 is for pages
+        that may be written; the first column is for pages in RAM, the following for those in the VRAM of each GPU.
     """
-    entries: npt.NDArray[np.uint8] = _by_owner(machine, gpu, flags)[owners + 1]
-    if not flags & Flag.GPU_RO:
-        entries |= np.where(writable, _WRITEABLE, _NOTHING)
-    return entries
-
-
-@lru_cache(maxsize=1024)
-def run_flags(machine: Machine, gpu: int, *, owner: int, writable: bool, flags: int) -> int:
-    """What ``entry_flags`` gives for pages that are all in one place and may all be written, or may all not."""
-    bits = int(_by_owner(machine, gpu, flags)[owner + 1])
-    return bits | _STORES if writable and not flags & _GPU_RO else bits
-
-
-@lru_cache(maxsize=256)
-def _by_owner(machine: Machine, gpu: int, flags: int) -> npt.NDArray[np.uint8]:
-    """Bits of a page in RAM, then of one in the VRAM of each GPU; that stores are allowed is not among them."""
-    bits = [_bits(machine, gpu, None, flags), *(_bits(machine, gpu, owner.index, flags) for owner in machine.gpus)]
-    return np.array(bits, np.uint8)
+    places = [_bits(machine, gpu, None, flags), *(_bits(machine, gpu, owner.index, flags) for owner in machine.gpus)]
+    store = 0 if flags & Flag.GPU_RO else int(PteFlag.WRITEABLE)
+    bits = np.array([places, [place | store for place in places]], np.uint8)
+    bits.flags.writeable = False
+    return bits
 
 
 def _bits(machine: Machine, gpu: int, owner: int | None, flags: int) -> int:

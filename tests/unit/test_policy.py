@@ -5,7 +5,7 @@ import pytest
 from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
 from svmlab.svm.behaviour import Behaviour
-from svmlab.svm.decision import Situation
+from svmlab.svm.decision import Situation, gpus_of
 from svmlab.svm.policy import (
     best_location,
     best_prefetch_location,
@@ -118,7 +118,7 @@ MAPS = [
 @pytest.mark.parametrize(("preset", "given", "gpus"), MAPS)
 def test_which_gpus_are_mapped(preset, given, gpus):
     s = situation(**given)
-    assert mapped_gpus(s, Behaviour(preset).map_set(s)) == gpus
+    assert list(gpus_of(mapped_gpus(MACHINE, s.actual, Behaviour(preset).map_set(s)))) == gpus
 
 
 def test_the_table_has_every_combination_once():
