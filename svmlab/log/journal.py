@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, overload
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from svmlab.errors import InputError
 from svmlab.log.emitter import HEAD, NUMBER, Emitter
 from svmlab.log.events import EVENTS, FIELD_SLOTS, KINDS, EventKind
-from svmlab.log.task import Because, Task
+from svmlab.log.task import Task
 
 __all__ = ["HEAD", "WIDTH", "Event", "Log", "Task"]
 
@@ -111,9 +110,9 @@ class Log:
         self.tasks.append(task)
         return task
 
-    def because(self, event: int) -> AbstractContextManager[int]:
-        """Everything the running task emits inside follows from ``event``."""
-        return Because(self.task, event)
+    def because(self, event: int) -> Task:
+        """The context of a block: everything the running task emits inside follows from ``event``."""
+        return self.task.follow(event)
 
     def emit(self, name: str, start: int = -1, last: int = -1, *, pid: int | None = None, **rest: Any) -> int:
         """Append one event; a mechanism that emits many has an ``Emitter``.

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Because", "Task"]
+__all__ = ["Task"]
 
 
 @dataclass(slots=True, eq=False)
 class Task:
     """Somebody who does things: a thread of the application, a worker of the kernel, work on a queue.
 
+    It is the context of a ``with`` block in which what it does follows from an event (``Log.because``).
+
     Attributes:
         id: its number in ``Log.tasks``.
         name: ``"app"``, ``"restore worker"``, ``"gpu0 queue 1"``, ...
         pid: the process it works for.
         cause: id of the event that what it does now follows from (-1: nothing).
-        held: the locks it holds, in the order it took them.
+        held: the locks it holds, outermost first.
     """
 
     id: int
@@ -26,19 +27,16 @@ class Task:
     pid: int
     cause: int = -1
     held: list[Any] = field(default_factory=list)
+    _before: list[int] = field(default_factory=list)
 
+    def follow(self, event: int) -> Task:
+        """From now on what it does follows from an event, until the block ends whose context this is."""
+        self._before.append(self.cause)
+        self.cause = event
+        return self
 
-class Because(AbstractContextManager[int]):
-    """While it is entered, what a task does follows from an event."""
-
-    __slots__ = ("before", "event", "task")
-
-    def __init__(self, task: Task, event: int) -> None:
-        self.task, self.event = task, event
-
-    def __enter__(self) -> int:
-        self.before, self.task.cause = self.task.cause, self.event
-        return self.event
+    def __enter__(self) -> Task:
+        return self
 
     def __exit__(self, *raised: object) -> None:
-        self.task.cause = self.before
+        self.cause = self._before.pop()

@@ -8,8 +8,10 @@ class could deadlock against a task that does it the other way round; like lockd
 from __future__ import annotations
 
 import sys
+from bisect import insort
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType
 from typing import Self
@@ -64,7 +66,8 @@ class _Lock:
         """Whether somebody holds it."""
         return bool(self.holders)
 
-    def _refuse(self, task: Task, held: _Lock, where: CodeType) -> LockOrderError:
+    def _refuse(self, task: Task, where: CodeType) -> LockOrderError:
+        held = next(each for each in task.held if each.rank >= self.rank)
         return LockOrderError(
             f"{task.name} takes {self.name} in {_told(where)} while it holds {held.name}, "
             f"taken in {_told(held.holders[task])}",
@@ -80,7 +83,7 @@ class _Lock:
     def _grant(self, task: Task, write: bool, where: CodeType) -> None:
         self.holders[task] = where
         self.writing = write
-        task.held.append(self)
+        insort(task.held, self, key=attrgetter("rank"))  # a lock that was tried may belong before others
 
     def _acquire(self, write: bool = True) -> Blocking[Self]:
         """Wait for the lock and hold it, alone unless ``write`` is false.
@@ -90,9 +93,8 @@ class _Lock:
         """
         world = self.world
         task, rank, where = world.log.task, self.rank, sys._getframe(1).f_code
-        for held in task.held:
-            if held.rank >= rank:
-                raise self._refuse(task, held, where)
+        if task.held and task.held[-1].rank >= rank:
+            raise self._refuse(task, where)
         if world.explorer is not None:
             yield world.explorer.arrive(f"before {self.name}", lambda: not self.queue and self._free_for(write))
         if not self.queue and (not self.holders or self._free_for(write)):
