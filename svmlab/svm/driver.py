@@ -147,7 +147,7 @@ class Driver:
     @property
     def now(self) -> int:
         """Virtual time in ns."""
-        return self.log.clock()
+        return self.world.env._now  # type: ignore[return-value]  # asking the environment costs four times as much
 
     @property
     def gpus(self) -> int:

@@ -20,12 +20,15 @@ from svmlab.hardware.vram import Node
 from svmlab.hardware.world import World
 from svmlab.mm.locks import LockClass, Mutex
 from svmlab.mm.notifier import IntervalNotifier
+from svmlab.mm.ordered import last_up_to
 from svmlab.uapi import DEFAULT_FLAGS, DEFAULT_GRANULARITY, SYSMEM, UNDEFINED
 
 __all__ = ["NEVER", "DeferredOp", "Range", "RangeList", "VramBuffer", "VramPiece"]
 
 NEVER = -(1 << 62)
 """A time before everything."""
+# A member of an enum is searched for each time it is named, and every range that is used has a lock of its own.
+_MIGRATE_MUTEX, _RANGE = LockClass.MIGRATE_MUTEX, LockClass.RANGE
 
 
 class DeferredOp(Enum):
@@ -231,7 +234,7 @@ class Range:
     def migrate_mutex(self, world: World) -> Mutex:
         """Serialises migration, validation and mapping of the range."""
         if self._migrate_mutex is None:
-            self._migrate_mutex = Mutex(world, LockClass.MIGRATE_MUTEX, "migrate_mutex of range", self.start)
+            self._migrate_mutex = Mutex(world, _MIGRATE_MUTEX, "migrate_mutex of range", self.start)
         return self._migrate_mutex
 
     @property
@@ -242,7 +245,7 @@ class Range:
     def lock(self, world: World) -> Mutex:
         """Protects start, last and the children against the notifier (prange->lock)."""
         if self._lock is None:
-            self._lock = Mutex(world, LockClass.RANGE, "lock of range", self.start)
+            self._lock = Mutex(world, _RANGE, "lock of range", self.start)
         return self._lock
 
 
@@ -311,17 +314,17 @@ class RangeList:
 
         Kernel: svm_range_from_addr (kfd_svm.c)
         """
-        for node in self._tree.irange_key(max_key=page, reverse=True):
-            if node.start <= page <= node.last:
-                return node
-            return next((child for child in node.children if child.start <= page <= child.last), None)
-        return None
+        node = last_up_to(self._tree, page)
+        if node is None or node.start <= page <= node.last:
+            return node
+        return next((child for child in node.children if child.start <= page <= child.last), None)
 
     def parent_of(self, range_: Range) -> Range:
         """The registered range that a child hangs on, inside whose extent it lies; a registered range is its own."""
-        if range_.node_start >= 0:
-            return range_
-        return next(self._tree.irange_key(max_key=range_.start, reverse=True))
+        parent = range_ if range_.node_start >= 0 else last_up_to(self._tree, range_.start)
+        if parent is None:
+            raise LookupError(f"range {range_.start:#x} is neither registered nor a child")
+        return parent
 
     def overlapping(self, start: int, last: int) -> list[Range]:
         """Registered ranges that share a page with the span, in address order."""
@@ -336,7 +339,7 @@ class RangeList:
 
     def _near(self, start: int, last: int) -> list[Range]:
         """The last range registered before a span, and those that are registered from a page of it on."""
-        before = next(self._tree.irange_key(max_key=start - 1, reverse=True), None)
+        before = last_up_to(self._tree, start - 1)
         inside = list(self._tree.irange_key(start, last))
         return inside if before is None else [before, *inside]
 
