@@ -144,6 +144,12 @@ class PageColumn:
         >>> column.replace_run(5, 7, 4, old=40, new=80), column.get(5, 7).tolist()
         (True, [80, 84, 88])
         """
+        if page == last:
+            values, at = self._chunks.get(page // BLOCK_PAGES, self._empty), page % BLOCK_PAGES
+            held: bool = values.item(at) == old
+            if held:
+                values[at] = new
+            return held
         if self.run(page, last, step) != old:
             return False
         self.set_run(page, last, new, step)

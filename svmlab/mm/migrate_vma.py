@@ -32,6 +32,7 @@ __all__ = ["MIGRATE", "PFN_SHIFT", "VALID", "WRITE", "MigrateVma", "finalize", "
 
 _LOCKED, _FILE = int(FrameFlag.LOCKED), int(FrameFlag.FILE)
 _IN_USE = int(FrameFlag.LOCKED | FrameFlag.MIGRATING)
+_UNMOVABLE = (VmaKind.HUGETLB, VmaKind.DEVICE)
 
 
 @dataclass(slots=True, eq=False)
@@ -154,7 +155,7 @@ def setup(args: MigrateVma, faults: Injections) -> Blocking[None]:
 
 def _refuse_special(args: MigrateVma, faults: Injections) -> None:
     vma = args.vma
-    if vma.kind is VmaKind.HUGETLB or vma.special:
+    if vma.kind in _UNMOVABLE:
         raise DriverError(errno.EINVAL, f"{vma.name}: pages of a {vma.kind.value} mapping cannot be migrated")
     if args.npages <= 0 or args.start < vma.start or args.last > vma.last:
         raise DriverError(errno.EINVAL, f"pages {args.start:#x} to {args.last:#x} are not inside {vma.name}")
