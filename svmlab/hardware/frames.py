@@ -89,12 +89,14 @@ def where(frames: Frames) -> Any:
     return start if stop - start == 1 else slice(start, stop)
 
 
-def part(frames: Frames, index: slice | npt.NDArray[np.intp]) -> Frames:
-    """Some of the frames.
+def part(frames: Frames, index: slice | npt.NDArray[np.intp] | None) -> Frames:
+    """Some of the frames; None: all of them.
 
     >>> part(range(10, 20), slice(2, 4)), part(range(10, 20), np.array([1, 5]))
     (range(12, 14), array([11, 15]))
     """
+    if index is None:
+        return frames
     if isinstance(index, slice):
         return frames[index]
     return index + frames.start if isinstance(frames, range) else frames[index]

@@ -28,7 +28,8 @@ from svmlab.svm.behaviour_table import POSTED
 from svmlab.svm.driver import Driver, System
 from svmlab.svm.migrate_piece import Journey
 from svmlab.svm.migration import ram_to_vram, trigger_migration, vram_to_ram
-from svmlab.svm.ranges import Range, VramBuffer
+from svmlab.svm.ranges import Range
+from svmlab.svm.vram_buffer import VramBuffer
 from svmlab.uapi import SYSMEM, Flag, MigrateTrigger
 from svmlab.units import PAGE_SIZE
 

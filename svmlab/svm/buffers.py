@@ -13,7 +13,8 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm import entries as pte
 from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver, System
-from svmlab.svm.ranges import Range, VramBuffer
+from svmlab.svm.ranges import Range
+from svmlab.svm.vram_buffer import VramBuffer
 from svmlab.uapi import SYSMEM
 
 __all__ = ["any_in_vram", "attach", "count_vram_pages", "detach", "drop_reference", "release", "replace", "share"]
@@ -56,22 +57,22 @@ def replace(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
 
 
 def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
-    if hit := driver.faults.first("vram_alloc", gpu=gpu):
-        driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, error=hit.errno)
-        raise DriverError(hit.errno, f"VRAM of gpu{gpu} was told to run out")
+    vram, npages = driver.vrams[gpu], range_.npages
     try:
-        yield from driver.behaviour.vram_pressure(driver, range_, gpu)
-        nodes = driver.vrams[gpu].alloc(range_.npages)
+        if hit := driver.faults.first("vram_alloc", gpu=gpu):
+            raise DriverError(hit.errno, f"VRAM of gpu{gpu} was told to run out")
+        if vram.free_pages < npages:
+            yield from driver.behaviour.vram_pressure(driver, range_, gpu)
+        nodes = vram.alloc(npages)
     except DriverError as error:
-        driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, error=error.errno)
+        driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=npages, error=error.errno)
         raise
-    system = driver.system
-    buffer = VramBuffer(system.next_buffer, gpu, driver.pid, nodes, range_.npages, ranges=[range_])
-    buffer.cleared = driver.behaviour.vram_contents()
-    system.next_buffer += 1
-    system.buffers[buffer.number] = buffer
+    system, cleared = driver.system, driver.behaviour.vram_contents()
+    number = system.next_buffer
+    buffer = VramBuffer(number, gpu, driver.pid, nodes, npages, ranges=[range_], cleared=cleared)
+    system.next_buffer, system.buffers[number] = number + 1, buffer
     range_.buffer, range_.has_vram, range_.offset = buffer, True, 0
-    driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=range_.npages, nodes=len(nodes), error=0)
+    driver.emit.vram_alloc(range_.start, range_.last, gpu=gpu, npages=npages, nodes=len(nodes), error=0)
     duration = driver.costs.vram_alloc_ns + len(nodes) * driver.costs.vram_alloc_node_ns
     yield from driver.world.sleep(duration, "after allocating VRAM")
     return buffer
@@ -148,27 +149,25 @@ def _put(system: System, buffer: VramBuffer, count: int) -> None:
 
 
 @option("buffer_life", "ranges")
-def _pages_do_not_count(system: System, pfns: Frames, taken: bool = False) -> None:
+def _pages_do_not_count(system: System, pfns: Frames, taken_by: VramBuffer | None = None) -> None:
     """svm_migrate_page_free is empty in the posting."""
 
 
 @option("buffer_life", "pages")
-def _pages_count(system: System, pfns: Frames, taken: bool = False) -> None:
+def _pages_count(system: System, pfns: Frames, taken_by: VramBuffer | None = None) -> None:
     """Every page in VRAM holds a reference to its buffer, from the moment it is taken until it is freed."""
+    if taken_by is not None:
+        taken_by.references += len(pfns)
+        return
     owner = system.memory.owner
     first = int(owner[pfns[0]])
     owners = {first: len(pfns)}
-    if not taken and len(pfns) > 1 and (owner[where(pfns)] != first).any():
+    if len(pfns) > 1 and (owner[where(pfns)] != first).any():
         numbers, counts = np.unique(owner[where(pfns)], return_counts=True)
         owners = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
     for number, count in owners.items():
-        buffer = system.buffers.get(number)
-        if buffer is None:
-            continue
-        if taken:
-            buffer.references += count
-        else:
-            _put(system, buffer, count)
+        if number in system.buffers:
+            _put(system, system.buffers[number], count)
 
 
 @option("vram_pressure", "fail")

@@ -14,14 +14,14 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_block import Block
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm.behaviour import option
-from svmlab.svm.copying import Copying, Index, batches, ends, wait_for_copies
-from svmlab.svm.ranges import VramPiece
+from svmlab.svm.copying import Index, Piece, batches, ends, wait_for_copies
 from svmlab.svm.steps import step
+from svmlab.svm.vram_buffer import VramPiece
 
 __all__ = ["copy_to_ram", "undo_copy"]
 
 
-def copy_to_ram(copying: Copying) -> Blocking[None]:
+def copy_to_ram(piece: Piece) -> Blocking[None]:
     """Give every page that comes home a RAM page and copy what it holds.
 
     1. choose the entries to look at
@@ -34,20 +34,20 @@ def copy_to_ram(copying: Copying) -> Blocking[None]:
     Slots: home_walk
     Kernel: svm_migrate_copy_to_ram (kfd_migrate.c)
     """
-    driver, args = copying.driver, copying.args
+    driver, args = piece.driver, piece.args
     step(driver, 2, args)
-    walk, stopped = _walk_home(copying)
+    walk, stopped = _walk_home(piece)
     homes: list[tuple[VramPiece, Pfns]] = []
-    for run, final in batches(run for block, index in walk for run in _runs_home(copying, block, index)):
-        _ram_pages(copying, run.npages)
+    for run, final in batches(run for block, index in walk for run in _runs_home(piece, block, index)):
+        _ram_pages(piece, run.npages)
         if final and stopped:
             break
         if not homes:
             step(driver, 3, args)
-        copying.submit(run)
-        homes.append((run, copying.fresh[-1]))
-        first = copying.vram_base + run.vram_page
-        copying.in_flight.append((range(first, first + run.npages), copying.fresh[-1]))
+        piece.submit(run)
+        homes.append((run, piece.fresh[-1]))
+        first = piece.vram_base + run.vram_page
+        piece.in_flight.append((range(first, first + run.npages), piece.fresh[-1]))
     if stopped:
         raise DriverError(errno.ENOMEM, "an entry without a page was found on the way home")
     for run, pfns in homes:
@@ -56,11 +56,11 @@ def copy_to_ram(copying: Copying) -> Blocking[None]:
     yield from driver.world.sleep(npages * (driver.costs.ram_alloc_page_ns + driver.costs.dma_map_page_ns))
 
 
-def _walk_home(copying: Copying) -> tuple[list[tuple[Block, Index | None]], bool]:
+def _walk_home(piece: Piece) -> tuple[list[tuple[Block, Index | None]], bool]:
     """Which pages of each block to bring home (None: all), up to an entry without a page, and whether there is one."""
     walk: list[tuple[Block, Index | None]] = []
-    for block in copying.args.blocks:
-        index = copying.driver.behaviour.home_walk(copying.args, block)
+    for block in piece.args.blocks:
+        index = piece.driver.behaviour.home_walk(piece.args, block)
         empty = np.flatnonzero(block.sources()[index] == 0) if index is not None else np.zeros(0, np.intp)
         if index is not None and len(empty):
             return [*walk, (block, index[: int(empty[0])])], True
@@ -68,11 +68,11 @@ def _walk_home(copying: Copying) -> tuple[list[tuple[Block, Index | None]], bool
     return walk, False
 
 
-def _runs_home(copying: Copying, block: Block, index: Index | None) -> Iterator[VramPiece]:
+def _runs_home(piece: Piece, block: Block, index: Index | None) -> Iterator[VramPiece]:
     if index is None and isinstance(block.source, range):
-        yield VramPiece(block.at, block.source.start - copying.vram_base, block.npages)
+        yield VramPiece(block.at, block.source.start - piece.vram_base, block.npages)
         return
-    vram_pages = block.sources() - np.uint32(copying.vram_base)
+    vram_pages = block.sources() - np.uint32(piece.vram_base)
     for first, last in ends(np.arange(block.npages) if index is None else index, vram_pages):
         yield VramPiece(block.at + first, int(vram_pages[first]), last - first + 1)
 
@@ -86,45 +86,45 @@ def _aim_home(args: MigrateVma, run: VramPiece, pfns: Pfns) -> None:
         done += npages
 
 
-def _ram_pages(copying: Copying, npages: int) -> None:
+def _ram_pages(piece: Piece, npages: int) -> None:
     """RAM pages for one run, each allocated and mapped before the next; an error leaves the ones before it."""
-    driver = copying.driver
-    failed = driver.faults.first_of(("ram_alloc", "dma_map"), npages, gpu=copying.gpu)
+    driver = piece.driver
+    failed = driver.faults.first_of(("ram_alloc", "dma_map"), npages, gpu=piece.gpu)
     fault, hit = failed or ("ram_alloc", Hit(npages, 0))
     try:
-        copying.fresh.append(driver.memory.alloc_ram(hit.index, zero=False))
+        piece.fresh.append(driver.memory.alloc_ram(hit.index, zero=False))
         if failed:
             raise DriverError(hit.errno, f"{fault} was told to fail")
     except DriverError as error:
-        driver.emit(fault, copying.args.start, copying.args.last, npages=hit.index, error=error.errno)
+        driver.emit(fault, piece.args.start, piece.args.last, npages=hit.index, error=error.errno)
         raise
 
 
-def undo_copy(copying: Copying) -> Blocking[None]:
+def undo_copy(piece: Piece) -> Blocking[None]:
     """After a failed copy step on the way home: give back the RAM pages that nobody will name.
 
     Slots: copy_undo
     """
-    if copying.fresh:
-        yield from copying.driver.behaviour.copy_undo(copying)
+    if piece.fresh:
+        yield from piece.driver.behaviour.copy_undo(piece)
 
 
 @option("copy_undo", "at-once")
-def _give_back(copying: Copying) -> Blocking[None]:
-    pages = np.concatenate(copying.fresh)
+def _give_back(piece: Piece) -> Blocking[None]:
+    pages = np.concatenate(piece.fresh)
     if len(pages):
-        copying.driver.memory.put(pages)
-        copying.driver.emit.put_ram_pages(copying.args.start, copying.args.last, npages=len(pages))
+        piece.driver.memory.put(pages)
+        piece.driver.emit.put_ram_pages(piece.args.start, piece.args.last, npages=len(pages))
     yield from ()
 
 
 @option("copy_undo", "after-copies")
-def _give_back_later(copying: Copying) -> Blocking[None]:
+def _give_back_later(piece: Piece) -> Blocking[None]:
     """A page that the engine still writes must not become somebody else's."""
-    if copying.fence_ns is not None:
-        yield from wait_for_copies(copying)
-        copying.fence_ns, copying.in_flight = None, []
-    yield from _give_back(copying)
+    if piece.fence_ns is not None:
+        yield from wait_for_copies(piece)
+        piece.fence_ns, piece.in_flight = None, []
+    yield from _give_back(piece)
 
 
 @option("home_walk", "first-entries")

@@ -9,26 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import DriverError
-from svmlab.hardware.frames import Frames, part
+from svmlab.hardware.frames import Frames, array_of, part
 from svmlab.hardware.memory import Memory, Pfns
 from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_block import Block
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
-from svmlab.svm.copying import Copying, CopyRefusedError, Index, batches, ends, map_for_dma
-from svmlab.svm.ranges import Range, VramBuffer, VramPiece
+from svmlab.svm.copying import CopyRefusedError, Index, Piece, batches, ends, map_for_dma
+from svmlab.svm.ranges import Range
 from svmlab.svm.steps import step
+from svmlab.svm.vram_buffer import VramBuffer, VramPiece, frames_of
 
 __all__ = ["copy_to_vram"]
 
 Mask = npt.NDArray[np.bool_]
+Place = tuple[Block, list[VramPiece]]
+"""A block of a migration, and where in VRAM its pages go."""
 
 
-def copy_to_vram(copying: Copying) -> Blocking[None]:
+def copy_to_vram(piece: Piece) -> Blocking[None]:
     """Give every collected page a page of the range's VRAM and copy what it holds.
 
-    1. get the VRAM buffer of the range and the place of this piece in it
+    1. get the VRAM buffer of the range and the place of each block in it; a new buffer where somebody else still has
+       pages in these places
     2. map the source pages for DMA, batch by batch
     3. submit each batch: a run of pages that is contiguous in VRAM
     4. on an error, undo the destinations
@@ -39,17 +43,21 @@ def copy_to_vram(copying: Copying) -> Blocking[None]:
     Slots: piece_place, buffer_reuse, vram_page_zero, holes, copy_cleanup
     Kernel: svm_migrate_copy_to_vram (kfd_migrate.c)
     """
-    driver, args = copying.driver, copying.args
-    step(driver, 2, args)
-    buffer, offset = yield from _place_in_vram(copying)
-    driver.behaviour.vram_page_zero(buffer.page(offset))
-    step(driver, 3, args)
+    driver = piece.driver
+    step(driver, 2, piece.args)
+    buffer = yield from buffers.attach(driver, piece.range, piece.gpu)
+    places = _places(piece, buffer)
+    if not _reusable(piece, places):
+        buffer = yield from buffers.replace(driver, piece.range, piece.gpu)
+        places = _places(piece, buffer)
+    driver.behaviour.vram_page_zero(places)
+    step(driver, 3, piece.args)
     copied, placed = 0, None
     error: DriverError | None = None
-    for run, final in batches(_runs_to_vram(copying, buffer, offset)):
+    for run, final in batches(_runs_to_vram(piece, places)):
         try:
-            map_for_dma(copying, run.npages)
-            copying.submit(run)
+            map_for_dma(piece, run.npages)
+            piece.submit(run)
         except CopyRefusedError as refused:
             # the posting's clean-up starts below the current page, which is entered only where a batch is not the last
             current = np.array([] if final else [run.at + run.npages - 1], np.intp)
@@ -58,64 +66,80 @@ def copy_to_vram(copying: Copying) -> Blocking[None]:
         except DriverError as failure:
             placed, error = np.zeros(0, np.intp), failure
             break
-        _take_off(copying, run)
+        _take_off(piece, run)
         copied += run.npages
-    for block in args.blocks:
-        _place(copying, buffer, block, block.at + offset, placed)
+    for place in places:
+        _enter(piece, buffer, place, placed)
     if error is not None:
         raise error
     yield from driver.world.sleep(copied * driver.costs.dma_map_page_ns)
 
 
-def _take_off(copying: Copying, run: VramPiece) -> None:
-    """The bytes of a batch on their way to VRAM, block by block."""
-    target = copying.vram_base + run.vram_page
-    for block, pages in copying.args.parts(run.at, run.npages):
-        npages = pages.stop - pages.start
-        copying.in_flight.append((part(block.source, pages), range(target, target + npages)))
-        target += npages
+def _places(piece: Piece, buffer: VramBuffer) -> list[Place]:
+    offset = piece.driver.behaviour.piece_place(piece.range, piece.args)
+    return [(block, buffer.pieces(offset + block.at, block.npages, at=block.at)) for block in piece.args.blocks]
 
 
-def _runs_to_vram(copying: Copying, buffer: VramBuffer, offset: int) -> Iterator[VramPiece]:
+def _reusable(piece: Piece, places: list[Place]) -> bool:
+    """Whether the collected pages may go to their places, whoever has pages there."""
+    for block, there in places:
+        target = part(frames_of(there, piece.vram_base), _chosen(block))
+        if not piece.driver.behaviour.buffer_reuse(piece.driver.memory, target):
+            return False
+    return True
+
+
+def _chosen(block: Block) -> Index | None:
+    """The pages of a block that were collected; None: all of them."""
+    return None if block.carried is True else np.flatnonzero(block.collected())
+
+
+def _runs_to_vram(piece: Piece, places: list[Place]) -> Iterator[VramPiece]:
     """What is to be copied, as runs that end with their block at the latest."""
-    for block in copying.args.blocks:
-        if block.whole:
-            yield from buffer.pieces(offset + block.at, block.npages, at=block.at)
-        else:
-            yield from _scattered_runs(copying, buffer, block, offset + block.at)
+    for block, there in places:
+        yield from there if block.whole else _scattered_runs(piece, block, there)
 
 
-def _scattered_runs(copying: Copying, buffer: VramBuffer, block: Block, offset: int) -> Iterator[VramPiece]:
-    index = _copied(copying, block)
-    vram_pages, nodes = buffer.place(offset, block.npages)
-    for first, last in ends(index, vram_pages, nodes):
+def _scattered_runs(piece: Piece, block: Block, there: list[VramPiece]) -> Iterator[VramPiece]:
+    vram_pages = array_of(frames_of(there, 0))
+    nodes = np.repeat([each.node for each in there], [each.npages for each in there])
+    for first, last in ends(_copied(piece, block), vram_pages, nodes):
         yield VramPiece(block.at + first, int(vram_pages[first]), last - first + 1, int(nodes[first]))
 
 
-def _copied(copying: Copying, block: Block) -> Index:
+def _copied(piece: Piece, block: Block) -> Index:
     """Which pages of a block are copied."""
-    return np.flatnonzero(copying.driver.behaviour.holes(block.collected(), block.sources()))
+    return np.flatnonzero(piece.driver.behaviour.holes(block.collected(), block.sources()))
 
 
-def _place_in_vram(copying: Copying) -> Blocking[tuple[VramBuffer, int]]:
-    """The VRAM buffer of the range, and the place of this piece in it.
+def _take_off(piece: Piece, run: VramPiece) -> None:
+    """The bytes of a batch on their way to VRAM, block by block."""
+    target = piece.vram_base + run.vram_page
+    for block, pages in piece.args.parts(run.at, run.npages):
+        behind = target + pages.stop - pages.start
+        piece.in_flight.append((part(block.source, pages), range(target, behind)))
+        target = behind
 
-    It is a new one where somebody else still has pages in the places of this piece.
+
+def _enter(piece: Piece, buffer: VramBuffer, place: Place, only: Index | None) -> None:
+    """Enter VRAM pages as destinations: claimed for the buffer, and cleared where nothing is copied.
+
+    Args:
+        piece, buffer, place: whose pages, and where to.
+        only: pages that a failed copy leaves in place, counted from the piece's start; None: nothing failed.
     """
-    driver, range_, args = copying.driver, copying.range, copying.args
-    buffer = yield from buffers.attach(driver, range_, copying.gpu)
-    offset = driver.behaviour.piece_place(range_, args)
-    for block in args.blocks:
-        target = part(buffer.frames(copying.vram_base, offset + block.at, block.npages), _chosen(block))
-        if not driver.behaviour.buffer_reuse(driver.memory, target):
-            buffer = yield from buffers.replace(driver, range_, copying.gpu)
-            return buffer, driver.behaviour.piece_place(range_, args)
-    return buffer, offset
-
-
-def _chosen(block: Block) -> Index | slice:
-    """The pages of a block that were collected."""
-    return slice(0, block.npages) if block.carried is True else np.flatnonzero(block.collected())
+    driver, (block, there) = piece.driver, place
+    chosen = _chosen(block) if only is None else only[(only >= block.at) & (only < block.at + block.npages)] - block.at
+    target = part(frames_of(there, piece.vram_base), chosen)
+    if not len(target):
+        return
+    driver.memory.claim(target, buffer.number)
+    driver.behaviour.buffer_life(driver.system, target, taken_by=buffer)
+    block.aim(target, chosen)
+    if only is None and buffer.cleared and not block.whole:
+        collected = np.arange(block.npages) if chosen is None else chosen
+        zeroed = np.setdiff1d(collected, _copied(piece, block), assume_unique=True)
+        driver.memory.clear(block.targets()[zeroed])
 
 
 @option("buffer_reuse", "always")
@@ -126,27 +150,6 @@ def _whoever_is_there(memory: Memory, frames: Frames) -> bool:
 @option("buffer_reuse", "if-free")
 def _only_where_nobody_is(memory: Memory, frames: Frames) -> bool:
     return not memory.used(frames)
-
-
-def _place(copying: Copying, buffer: VramBuffer, block: Block, offset: int, only: Index | None) -> None:
-    """Enter VRAM pages as destinations: claimed for the buffer, and cleared where nothing is copied.
-
-    Args:
-        copying, buffer, block: whose pages, and where to.
-        offset: place of the block in the buffer.
-        only: pages that a failed copy leaves in place, counted from the piece's start; None: nothing failed.
-    """
-    chosen = _chosen(block) if only is None else only[(only >= block.at) & (only < block.at + block.npages)] - block.at
-    target = part(buffer.frames(copying.vram_base, offset, block.npages), chosen)
-    if not len(target):
-        return
-    memory = copying.driver.memory
-    memory.claim(target, buffer.number)
-    copying.driver.behaviour.buffer_life(copying.driver.system, target, taken=True)
-    block.aim(target, None if isinstance(chosen, slice) else chosen)
-    if only is None and buffer.cleared and not block.whole:
-        zeroed = np.setdiff1d(np.arange(block.npages)[chosen], _copied(copying, block), assume_unique=True)
-        memory.clear(block.targets()[zeroed])
 
 
 @option("piece_place", "restart")
@@ -160,13 +163,14 @@ def _at_its_place(range_: Range, args: MigrateVma) -> int:
 
 
 @option("vram_page_zero", "error")
-def _zero_is_an_error(page: int) -> None:
-    if page == 0:
+def _zero_is_an_error(places: list[Place]) -> None:
+    _, (first, *_) = places[0]
+    if first.vram_page == 0:
         raise DriverError(errno.ENOMEM, "the buffer begins at VRAM address 0")
 
 
 @option("vram_page_zero", "fine")
-def _zero_is_a_page(page: int) -> None:
+def _zero_is_a_page(places: list[Place]) -> None:
     """An address like any other."""
 
 

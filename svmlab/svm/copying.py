@@ -14,9 +14,10 @@ from svmlab.hardware.sdma import Batch
 from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm.driver import Driver
-from svmlab.svm.ranges import Range, VramPiece
+from svmlab.svm.ranges import Range
+from svmlab.svm.vram_buffer import VramPiece
 
-__all__ = ["CopyRefusedError", "Copying", "Index", "batches", "ends", "map_for_dma", "wait_for_copies"]
+__all__ = ["CopyRefusedError", "Index", "Piece", "batches", "ends", "map_for_dma", "wait_for_copies"]
 
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -28,12 +29,14 @@ class CopyRefusedError(DriverError):
 
 
 @dataclass(slots=True, eq=False)
-class Copying:
-    """One piece on its way.
+class Piece:
+    """One piece on its way: the part of a range that lies in one VMA.
 
     Attributes:
-        driver, range, args: whose pages, of which range, and what migrate_vma collected.
+        driver, range, args: whose pages, of which range, and what migrate_vma collects.
         gpu: the GPU whose VRAM and copy engine are used, by index.
+        vram_base: first pfn of its VRAM.
+        moved: how many pages moved, whether the migration failed or not.
         fence_ns: when the fence of the last batch submitted signals.
         fresh: RAM pages allocated for pages that come home, batch by batch.
         in_flight: frames that the engine copies, from and to; their bytes move when the fence signals.
@@ -43,14 +46,11 @@ class Copying:
     range: Range
     args: MigrateVma
     gpu: int
+    vram_base: int
+    moved: int = 0
     fence_ns: int | None = None
     fresh: list[Pfns] = field(default_factory=list)
     in_flight: list[tuple[Frames, Frames]] = field(default_factory=list)
-
-    @property
-    def vram_base(self) -> int:
-        """First pfn of the GPU's VRAM."""
-        return self.driver.memory.first_of(self.gpu)
 
     def submit(self, run: VramPiece) -> None:
         """Hand one batch to the copy engine.
@@ -58,19 +58,20 @@ class Copying:
         Raises:
             DriverError: the engine refuses it.
         """
+        driver, gpu = self.driver, self.gpu
         batch = Batch(self.args.start + run.at, run.vram_page, run.npages, self.args.from_ram)
-        if hit := self.driver.faults.first("copy", gpu=self.gpu):
-            self.driver.emit.copy_failed(
+        if hit := driver.faults.first("copy", gpu=gpu):
+            driver.emit.copy_failed(
                 batch.page,
                 batch.page + batch.npages - 1,
-                gpu=self.gpu,
+                gpu=gpu,
                 to_vram=batch.to_vram,
                 vram_page=batch.vram_page,
                 npages=batch.npages,
                 error=hit.errno,
             )
-            raise CopyRefusedError(hit.errno, f"the copy engine of gpu{self.gpu} was told to fail")
-        self.fence_ns = self.driver.engines[self.gpu].buffer_funcs.submit(batch, self.driver.now)
+            raise CopyRefusedError(hit.errno, f"the copy engine of gpu{gpu} was told to fail")
+        self.fence_ns = driver.engines[gpu].buffer_funcs.submit(batch, driver.now)
 
 
 def ends(index: Index, vram_pages: Pfns, nodes: Index | None = None) -> Iterator[tuple[int, int]]:
@@ -100,18 +101,18 @@ def batches(runs: Iterator[VramPiece]) -> Iterator[tuple[VramPiece, bool]]:
         yield before, True
 
 
-def map_for_dma(copying: Copying, npages: int) -> None:
+def map_for_dma(piece: Piece, npages: int) -> None:
     """Make pages known to the copy engine.
 
     Raises:
         DriverError: a page was told to fail.
     """
-    if hit := copying.driver.faults.first("dma_map", npages, gpu=copying.gpu):
-        copying.driver.emit.dma_map(copying.args.start, copying.args.last, npages=hit.index, error=hit.errno)
+    if hit := piece.driver.faults.first("dma_map", npages, gpu=piece.gpu):
+        piece.driver.emit.dma_map(piece.args.start, piece.args.last, npages=hit.index, error=hit.errno)
         raise DriverError(hit.errno, "mapping a page for DMA was told to fail")
 
 
-def wait_for_copies(copying: Copying) -> Blocking[DriverError | None]:
+def wait_for_copies(piece: Piece) -> Blocking[DriverError | None]:
     """Wait for the last fence; the bytes of what was in flight have moved then.
 
     Returns:
@@ -119,14 +120,14 @@ def wait_for_copies(copying: Copying) -> Blocking[DriverError | None]:
 
     Kernel: svm_migrate_copy_done (kfd_migrate.c)
     """
-    driver, hit = copying.driver, None
-    if copying.fence_ns is not None:
-        hit = driver.faults.first("fence", gpu=copying.gpu)
-        duration = max(0, copying.fence_ns - driver.now) + driver.costs.fence_wait_ns
+    driver, hit = piece.driver, None
+    if piece.fence_ns is not None:
+        hit = driver.faults.first("fence", gpu=piece.gpu)
+        duration = max(0, piece.fence_ns - driver.now) + driver.costs.fence_wait_ns
         yield from driver.world.sleep(duration, "while copies are under way")
-    driver.emit.fence_wait(copying.args.start, copying.args.last, error=hit.errno if hit else 0)
+    driver.emit.fence_wait(piece.args.start, piece.args.last, error=hit.errno if hit else 0)
     if hit:
-        return DriverError(hit.errno, f"the copies of gpu{copying.gpu} did not finish")
-    for source, target in copying.in_flight:
+        return DriverError(hit.errno, f"the copies of gpu{piece.gpu} did not finish")
+    for source, target in piece.in_flight:
         driver.memory.copy(source, target)
     return None

@@ -26,7 +26,8 @@ from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.behaviour_table import DEFAULT_PRESET
 from svmlab.svm.decision import Situation
 from svmlab.svm.queue_state import QueueState
-from svmlab.svm.ranges import Range, RangeList, VramBuffer
+from svmlab.svm.ranges import Range, RangeList
+from svmlab.svm.vram_buffer import VramBuffer
 from svmlab.uapi import NotifierEvent
 from svmlab.units import PAGE_SIZE
 

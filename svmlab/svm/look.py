@@ -153,7 +153,7 @@ class Look:
         memory = self.driver.memory
         named = pte.pfn_of(self.driver.mm.table.get(span.start, span.last))
         buffers = {range_.buffer.number: range_.buffer for range_ in self.ranges(span) if range_.buffer is not None}
-        held = [where(each.frames(memory.first_of(each.gpu), 0, each.npages)) for each in buffers.values()]
+        held = [where(each.frames(memory.first_of(each.gpu))) for each in buffers.values()]
         return {
             "RAM": _count_locked(memory, named[~memory.is_device(named)]),
             "VRAM": sum(_count_locked(memory, frames) for frames in held),

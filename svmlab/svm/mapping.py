@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from svmlab.errors import BusError, DriverError
-from svmlab.hardware.frames import Pfns
+from svmlab.hardware.frames import Pfns, array_of
 from svmlab.hardware.machine import Machine
 from svmlab.hardware.page_column import BLOCK_PAGES
 from svmlab.hardware.world import Blocking
@@ -27,6 +27,7 @@ from svmlab.svm.driver import Driver
 from svmlab.svm.policy import mapped_gpus
 from svmlab.svm.pte import entry_flags
 from svmlab.svm.ranges import Range
+from svmlab.svm.vram_buffer import frames_of
 from svmlab.uapi import UnmapTrigger
 from svmlab.units import PAGE_SHIFT, SEC
 
@@ -314,7 +315,7 @@ def _validate_vram(driver: Driver, range_: Range) -> Blocking[None]:
     if gpu is None:
         raise DriverError(errno.EINVAL, f"no GPU has the id {range_.actual_loc:#x}")
     buffer = yield from buffers.attach(driver, range_, gpu)
-    driver.memory.clear(buffer.place(0, buffer.npages)[0] + np.uint32(driver.memory.vram_base[gpu]))
+    driver.memory.clear(array_of(buffer.frames(driver.memory.first_of(gpu))))
 
 
 def _line(page: int, frames: Pfns) -> Iterator[Seen]:
@@ -329,5 +330,5 @@ def _line_of_pages(driver: Driver, range_: Range, gpu: int) -> Pfns:
         return range_.dma[gpu][: range_.npages]
     if range_.buffer is None:
         raise DriverError(errno.EINVAL, f"range {range_.start:#x} has neither pages nor VRAM")
-    pages, _ = range_.buffer.place(range_.offset >> PAGE_SHIFT, range_.npages)
-    return pages + np.uint32(driver.memory.vram_base[range_.buffer.gpu])
+    pieces = range_.buffer.pieces(range_.offset >> PAGE_SHIFT, range_.npages)
+    return array_of(frames_of(pieces, driver.memory.first_of(range_.buffer.gpu)))

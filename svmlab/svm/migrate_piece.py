@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from svmlab.errors import DriverError
@@ -17,14 +15,16 @@ from svmlab.mm.vma import Vma
 from svmlab.svm.behaviour import option
 from svmlab.svm.copy_to_ram import copy_to_ram, undo_copy
 from svmlab.svm.copy_to_vram import copy_to_vram
-from svmlab.svm.copying import Copying, wait_for_copies
+from svmlab.svm.copying import Piece, wait_for_copies
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 from svmlab.svm.steps import step
 from svmlab.uapi import SYSMEM, MigrateTrigger
 
-__all__ = ["Journey", "Piece", "piece_to_ram", "piece_to_vram"]
+__all__ = ["Journey", "Stretch", "bound_for_ram", "bound_for_vram", "migrate"]
 
+Stretch = tuple[Vma, int, int]
+"""A VMA, and first and last page of a range in it."""
 _FILE = int(FrameFlag.FILE)
 ATTEMPTS = 4
 """One and three retries: the posting compares with a post-increment."""
@@ -54,166 +54,138 @@ class Journey(NamedTuple):
         )
 
 
-@dataclass(slots=True)
-class Piece:
-    """The part of a range that lies in one VMA.
-
-    Attributes:
-        vma: the VMA.
-        start, last: pages, inclusive.
-        moved: how many of its pages the last migration moved, whether it failed or not.
-    """
-
-    vma: Vma
-    start: int
-    last: int
-    moved: int = 0
-
-    @property
-    def npages(self) -> int:
-        """How many pages it has."""
-        return self.last - self.start + 1
+def bound_for_vram(driver: Driver, range_: Range, stretch: Stretch, gpu: int) -> Piece:
+    """A piece of a range that is to move from RAM to VRAM."""
+    vma, start, last = stretch
+    args = MigrateVma(driver.mm, vma, start, last - start + 1, from_ram=True, gpu=gpu)
+    return Piece(driver, range_, args, gpu, driver.memory.first_of(gpu))
 
 
-def piece_to_vram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[None]:
-    """Move the pages of one piece from RAM to VRAM; ``piece.moved`` tells how many did.
+def bound_for_ram(driver: Driver, range_: Range, stretch: Stretch, mm: AddressSpace) -> Piece:
+    """A piece of a range that is to move from VRAM to RAM, through the page table of ``mm``."""
+    vma, start, last = stretch
+    gpu = driver.gpu_index(range_.actual_loc) or 0
+    args = MigrateVma(mm, vma, start, last - start + 1, from_ram=False, owners=frozenset({gpu}), gpu=gpu)
+    return Piece(driver, range_, args, gpu, driver.memory.first_of(gpu))
+
+
+def migrate(piece: Piece, journey: Journey) -> Blocking[None]:
+    """Move the pages of one piece, in the six steps; ``piece.moved`` tells how many did.
 
     Raises:
         DriverError: what a step failed with; pages with contents are where they were.
 
     Slots: collect_policy, after_copy, fence_error, refused_pages
-    Kernel: svm_migrate_vma_to_vram (kfd_migrate.c)
+    Kernel: svm_migrate_vma_to_vram, svm_migrate_vma_to_ram (kfd_migrate.c)
     """
-    gpu = driver.gpu_index(journey.target) or 0
-    args = MigrateVma(driver.mm, piece.vma, piece.start, piece.npages, from_ram=True, gpu=gpu)
-    steps = _Steps(driver.behaviour.collect_policy, copy_to_vram)
-    yield from _migrate(Copying(driver, range_, args, gpu), piece, journey, steps)
-
-
-def piece_to_ram(driver: Driver, range_: Range, piece: Piece, journey: Journey) -> Blocking[None]:
-    """Move the pages of one piece from VRAM to RAM; ``piece.moved`` tells how many did.
-
-    Raises:
-        DriverError: what a step failed with; every page is where it was.
-
-    Slots: after_copy, fence_error, home_walk, copy_undo
-    Kernel: svm_migrate_vma_to_ram (kfd_migrate.c)
-    """
-    gpu = driver.gpu_index(range_.actual_loc) or 0
-    args = MigrateVma(
-        journey.mm or driver.mm,
-        piece.vma,
-        piece.start,
-        piece.npages,
-        from_ram=False,
-        owners=frozenset({gpu}),
-        gpu=gpu,
-    )
-    yield from _migrate(Copying(driver, range_, args, gpu), piece, journey, _Steps(_one_attempt, copy_to_ram))
-    range_.vram_pages -= piece.moved
-
-
-class _Steps(NamedTuple):
-    """What differs between the directions: how pages are collected and how they are copied."""
-
-    collect: Callable[[Driver, MigrateVma], Blocking[None]]
-    copy: Callable[[Copying], Blocking[None]]
-
-
-def _migrate(copying: Copying, piece: Piece, journey: Journey, steps: _Steps) -> Blocking[None]:
-    """What both directions share: the events around it, and nothing at all to move."""
-    driver, args, range_ = copying.driver, copying.args, copying.range
-    source = range_.actual_loc if journey.target == SYSMEM else SYSMEM
-    trip = {"source": source, "target": journey.target, "trigger": journey.trigger}
+    driver, args, range_ = piece.driver, piece.args, piece.range
+    target, trigger = journey.target, journey.trigger
+    source = range_.actual_loc if target == SYSMEM else SYSMEM
     start = driver.emit.migrate_start(
-        args.start, args.last, **trip, prefetch=range_.prefetch_loc, preferred=range_.preferred_loc
+        args.start,
+        args.last,
+        source=source,
+        target=target,
+        trigger=trigger,
+        prefetch=range_.prefetch_loc,
+        preferred=range_.preferred_loc,
     )
-    piece.moved, counted, failed = 0, 0, 0
+    moved, failed = 0, 0
     try:
         with driver.log.because(start):
             step(driver, 1, args)
-            yield from steps.collect(driver, args)
+            yield from _collect(driver, args)
             if args.cpages:
-                yield from _move(copying, piece, steps)
+                yield from _move(piece)
             else:
                 _dma_unmap(driver, args)
-            counted = piece.moved
+            moved = piece.moved
     except DriverError as error:
         failed = error.errno
         raise
     finally:
-        driver.emit.migrate_end(args.start, args.last, **trip, npages=counted, error=failed, cause=start)
+        driver.emit.migrate_end(
+            args.start,
+            args.last,
+            source=source,
+            target=target,
+            trigger=trigger,
+            npages=moved,
+            error=failed,
+            cause=start,
+        )
+    if not args.from_ram:
+        range_.vram_pages -= moved
 
 
-def _move(copying: Copying, piece: Piece, steps: _Steps) -> Blocking[None]:
+def _collect(driver: Driver, args: MigrateVma) -> Blocking[None]:
+    """Collect the pages, once more if they are not enough.
+
+    Nothing is done between the attempts, so only a lock held for a moment is cured.
+
+    Raises:
+        DriverError: what migrate_vma_setup failed with; ENOMEM, every attempt collected too few.
+    """
+    enough = driver.behaviour.collect_policy if args.from_ram else _any_number
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            yield from migrate_vma.setup(args, driver.faults)
+        except DriverError as error:
+            driver.emit.migrate_setup(args.start, args.last, attempt=attempt, npages=args.npages, error=error.errno)
+            raise
+        driver.emit.migrate_setup(args.start, args.last, attempt=attempt, npages=args.npages, cpages=args.cpages)
+        if enough(args):
+            return
+        migrate_vma.finalize(args)  # without destinations: that puts every page back
+        driver.emit.migrate_finalize(args.start, args.last)
+    raise DriverError(
+        errno.ENOMEM,
+        f"{args.npages - args.cpages} of {args.npages} pages could not be collected in {ATTEMPTS} attempts",
+        hint="look for pages that are pinned, in VRAM already, or in use",
+    )
+
+
+@option("collect_policy", "four-attempts")
+def _all_of_them(args: MigrateVma) -> bool:
+    """All pages or none."""
+    return args.cpages == args.npages
+
+
+@option("collect_policy", "partial")
+def _any_number(args: MigrateVma) -> bool:
+    """What can be collected moves, the rest stays."""
+    return True
+
+
+def _move(piece: Piece) -> Blocking[None]:
     """From collected pages to new ones: copy, move the structures, wait for the copies, finalize."""
-    driver, args = copying.driver, copying.args
+    driver, args = piece.driver, piece.args
     error: DriverError | None = None
     try:
-        yield from steps.copy(copying)
+        yield from (copy_to_vram if args.from_ram else copy_to_ram)(piece)
         driver.behaviour.refused_pages(driver, args)
     except DriverError as failure:
-        yield from undo_copy(copying)
+        yield from undo_copy(piece)
         error = driver.behaviour.after_copy(failure)
     step(driver, 4, args)
     driver.emit.migrate_pages(args.start, args.last, npages=args.aimed_pages)
     yield from migrate_vma.pages(args)
-    late = yield from wait_for_copies(copying)
+    late = yield from wait_for_copies(piece)
     error = error or driver.behaviour.fence_error(args, late)
     step(driver, 5, args)
     piece.moved = args.moved_pages
     migrate_vma.finalize(args)
     driver.emit.migrate_finalize(args.start, args.last, npages=piece.moved)
     yield from driver.world.sleep(args.npages * driver.costs.migrate_finalize_page_ns, "after finalizing")
-    copying.range.page_array = None
+    piece.range.page_array = None
     _dma_unmap(driver, args)
     if error is not None:
         raise error
 
 
-def _setup(driver: Driver, args: MigrateVma, attempt: int) -> Blocking[int]:
-    """One call of migrate_vma_setup, with its result in the log; returns how many pages were collected."""
-    try:
-        yield from migrate_vma.setup(args, driver.faults)
-    except DriverError as error:
-        driver.emit.migrate_setup(args.start, args.last, attempt=attempt, npages=args.npages, error=error.errno)
-        raise
-    cpages = args.cpages
-    driver.emit.migrate_setup(args.start, args.last, attempt=attempt, npages=args.npages, cpages=cpages, error=0)
-    return cpages
-
-
 def _dma_unmap(driver: Driver, args: MigrateVma) -> None:
     """As many addresses as the piece has pages, however few were mapped (X19)."""
     driver.emit.dma_unmap(args.start, args.last, npages=args.npages)
-
-
-def _undo(driver: Driver, args: MigrateVma) -> None:
-    """Finalize without destinations puts every page back."""
-    migrate_vma.finalize(args)
-    driver.emit.migrate_finalize(args.start, args.last)
-
-
-@option("collect_policy", "four-attempts")
-def _four_attempts(driver: Driver, args: MigrateVma) -> Blocking[None]:
-    """All pages or none; nothing is done between the attempts, so only a lock held for a moment is cured."""
-    for attempt in range(1, ATTEMPTS + 1):
-        cpages = yield from _setup(driver, args, attempt)
-        if cpages == args.npages:
-            return
-        missed = args.npages - cpages
-        _undo(driver, args)
-    raise DriverError(
-        errno.ENOMEM,
-        f"{missed} of {args.npages} pages could not be collected in {ATTEMPTS} attempts",
-        hint="look for pages that are pinned, in VRAM already, or in use",
-    )
-
-
-@option("collect_policy", "partial")
-def _one_attempt(driver: Driver, args: MigrateVma) -> Blocking[None]:
-    """What can be collected moves, the rest stays."""
-    yield from _setup(driver, args, 1)
 
 
 @option("after_copy", "ignored")

@@ -12,9 +12,10 @@ from svmlab.mm.address_space import AddressSpace
 from svmlab.mm.fault import handle_fault
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
+from svmlab.svm.copying import Piece
 from svmlab.svm.driver import Driver
 from svmlab.svm.mapping import validate_ram
-from svmlab.svm.migrate_piece import Journey, Piece, piece_to_ram, piece_to_vram
+from svmlab.svm.migrate_piece import Journey, Stretch, bound_for_ram, bound_for_vram, migrate
 from svmlab.svm.policy import migration_trigger
 from svmlab.svm.ranges import Range
 from svmlab.uapi import SYSMEM, MigrateTrigger
@@ -67,9 +68,9 @@ def to_vram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
     Kernel: svm_migrate_to_vram (kfd_migrate.c)
     """
     if range_.actual_loc in (SYSMEM, journey.target):
-        yield from ram_to_vram(driver, range_, journey)
-    else:
-        yield from driver.behaviour.gpu_to_gpu(driver, range_, journey)
+        return ram_to_vram(driver, range_, journey)
+    way: Blocking[None] = driver.behaviour.gpu_to_gpu(driver, range_, journey)
+    return way
 
 
 def ram_to_vram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
@@ -89,16 +90,20 @@ def ram_to_vram(driver: Driver, range_: Range, journey: Journey) -> Blocking[Non
     """
     gpu = _device(driver, journey.target)
     start, last = journey.part_of(range_)
-    pieces = driver.behaviour.hole_in_vmas(driver.mm, start, last)
+    stretches = driver.behaviour.hole_in_vmas(driver.mm, start, last)
     driver.behaviour.vram_limit(driver, range_, gpu)
-    yield from driver.behaviour.vram_alloc(driver, range_, gpu)
+    if driver.behaviour.vram_alloc():
+        yield from buffers.attach(driver, range_, gpu)
+    pieces = [bound_for_vram(driver, range_, stretch, gpu) for stretch in stretches]
+    moved = 0
     try:
         for piece in pieces:
-            yield from piece_to_vram(driver, range_, piece, journey)
+            yield from migrate(piece, journey)
+            moved += piece.moved
     except DriverError:
         yield from driver.behaviour.later_piece_fails(driver, range_, pieces, journey)
         raise
-    driver.behaviour.record_location(driver, range_, sum(piece.moved for piece in pieces), journey.target)
+    driver.behaviour.record_location(driver, range_, moved, journey.target)
 
 
 def vram_to_ram(driver: Driver, range_: Range, journey: Journey) -> Blocking[None]:
@@ -118,9 +123,9 @@ def vram_to_ram(driver: Driver, range_: Range, journey: Journey) -> Blocking[Non
     if range_.actual_loc == SYSMEM:
         return
     _device(driver, range_.actual_loc)
-    start, last = journey.part_of(range_)
-    for piece in driver.behaviour.hole_on_the_way_home(journey.mm or driver.mm, start, last):
-        yield from piece_to_ram(driver, range_, piece, journey)
+    (start, last), mm = journey.part_of(range_), journey.mm or driver.mm
+    for stretch in driver.behaviour.hole_on_the_way_home(mm, start, last):
+        yield from migrate(bound_for_ram(driver, range_, stretch, mm), journey)
     driver.behaviour.location_home(driver, range_, last)
 
 
@@ -131,40 +136,41 @@ def _device(driver: Driver, location: int) -> int:
     return gpu
 
 
-def _walk(mm: AddressSpace, start: int, last: int) -> tuple[list[Piece], int]:
-    """The pieces from ``start`` up to the first hole, and the page the walk reached."""
-    pieces: list[Piece] = []
+def _walk(mm: AddressSpace, start: int, last: int) -> tuple[list[Stretch], int]:
+    """The stretches from ``start`` up to the first hole, and the page the walk reached."""
+    stretches: list[Stretch] = []
     page = start
     while page <= last and (vma := mm.vma_at(page)) is not None:
-        pieces.append(Piece(vma, page, min(vma.last, last)))
-        page = pieces[-1].last + 1
-    return pieces, page
+        end = min(vma.last, last)
+        stretches.append((vma, page, end))
+        page = end + 1
+    return stretches, page
 
 
 @option("hole_in_vmas", "stop")
 @option("hole_on_the_way_home", "stop")
-def _stop_at_a_hole(mm: AddressSpace, start: int, last: int) -> list[Piece]:
+def _stop_at_a_hole(mm: AddressSpace, start: int, last: int) -> list[Stretch]:
     return _walk(mm, start, last)[0]
 
 
 @option("hole_in_vmas", "refuse")
 @option("hole_on_the_way_home", "refuse")
-def _refuse_a_hole(mm: AddressSpace, start: int, last: int) -> list[Piece]:
-    pieces, page = _walk(mm, start, last)
+def _refuse_a_hole(mm: AddressSpace, start: int, last: int) -> list[Stretch]:
+    stretches, page = _walk(mm, start, last)
     if page <= last:
         raise DriverError(errno.EFAULT, f"page {page:#x} of the range is not mapped")
-    return pieces
+    return stretches
 
 
 @option("vram_alloc", "while-copying")
-def _allocate_later(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
+def _allocate_later() -> bool:
     """The copy step allocates."""
-    yield from ()
+    return False
 
 
 @option("vram_alloc", "first")
-def _allocate_first(driver: Driver, range_: Range, gpu: int) -> Blocking[None]:
-    yield from buffers.attach(driver, range_, gpu)
+def _allocate_first() -> bool:
+    return True
 
 
 @option("later_piece_fails", "mixed")
@@ -193,7 +199,9 @@ def _bring_home(driver: Driver, range_: Range, pieces: list[Piece], journey: Jou
     try:
         for piece in pieces:
             if piece.moved:
-                yield from piece_to_ram(driver, range_, piece, Journey(SYSMEM, journey.trigger))
+                stretch = (piece.args.vma, piece.args.start, piece.args.last)
+                back = bound_for_ram(driver, range_, stretch, driver.mm)
+                yield from migrate(back, Journey(SYSMEM, journey.trigger))
     except DriverError as error:
         driver.say(
             "driver_fallback",

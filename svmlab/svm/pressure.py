@@ -12,7 +12,8 @@ from svmlab.svm.behaviour import option
 from svmlab.svm.driver import Driver, System
 from svmlab.svm.migrate_piece import Journey
 from svmlab.svm.migration import vram_to_ram
-from svmlab.svm.ranges import Range, VramBuffer
+from svmlab.svm.ranges import Range
+from svmlab.svm.vram_buffer import VramBuffer
 from svmlab.uapi import SYSMEM, MigrateTrigger
 
 __all__ = ["evict_buffer", "evict_vram"]

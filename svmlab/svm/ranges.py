@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from itertools import accumulate
 from operator import attrgetter
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from sortedcontainers import SortedKeyList
 
-from svmlab.hardware.frames import Frames, Pfns, counting
-from svmlab.hardware.vram import Node
+from svmlab.hardware.frames import Pfns
 from svmlab.hardware.world import World
 from svmlab.mm.locks import LockClass, Mutex
 from svmlab.mm.notifier import IntervalNotifier
 from svmlab.mm.ordered import last_up_to
+from svmlab.svm.vram_buffer import VramBuffer
 from svmlab.uapi import DEFAULT_FLAGS, DEFAULT_GRANULARITY, SYSMEM, UNDEFINED
 
-__all__ = ["NEVER", "DeferredOp", "Range", "RangeList", "VramBuffer", "VramPiece"]
+__all__ = ["NEVER", "DeferredOp", "Range", "RangeList"]
 
 NEVER = -(1 << 62)
 """A time before everything."""
@@ -38,115 +33,6 @@ class DeferredOp(Enum):
     UNMAP_RANGE = 1
     UPDATE_RANGE_NOTIFIER = 2
     ADD_RANGE = 3
-
-
-class VramPiece(NamedTuple):
-    """Pages of a range that follow each other in VRAM, inside one node.
-
-    Attributes:
-        at: the first of them, counted from where one looks.
-        vram_page: where that is in the GPU's VRAM.
-        npages: how many.
-        node: number of the node; such a piece ends where a node ends.
-    """
-
-    at: int
-    vram_page: int
-    npages: int
-    node: int = 0
-
-    def follows(self, other: VramPiece) -> bool:
-        """Whether it continues another one."""
-        there = (other.at + other.npages, other.vram_page + other.npages, other.node)
-        return (self.at, self.vram_page, self.node) == there
-
-
-@dataclass(slots=True, eq=False)
-class VramBuffer:
-    """A VRAM buffer that ranges (and the pages in it) share (struct svm_range_bo).
-
-    Attributes:
-        number: how the owner column of the memory names it; from 1.
-        gpu: GPU index.
-        pid: the process whose ranges use it.
-        nodes: where it lies, in VRAM pages.
-        npages: its size.
-        references: ranges with ``has_vram`` set, and pages if ``buffer_life`` says so.
-        ranges: every range that points at it.
-        evicting: somebody is bringing its pages home.
-        cleared: whether a page of it that was never written reads as zeros.
-    """
-
-    number: int
-    gpu: int
-    pid: int
-    nodes: list[Node]
-    npages: int
-    references: int = 1
-    ranges: list[Range] = field(default_factory=list)
-    cleared: bool = True
-    evicting: bool = False
-    _ends: list[int] = field(init=False)
-    _shifts: Pfns | None = None
-
-    def __post_init__(self) -> None:
-        self._ends = list(accumulate([count for _, count in self.nodes]))
-
-    @property
-    def shifts(self) -> Pfns:
-        """What is to be added to a place in each node for the VRAM page; it may wrap around, and so does the sum."""
-        if self._shifts is None:
-            nodes = np.array(self.nodes)
-            self._shifts = (nodes.sum(axis=1) - np.array(self._ends)).astype(np.uint32)
-        return self._shifts
-
-    def page(self, offset: int) -> int:
-        """VRAM page of the page of the buffer with number ``offset``."""
-        number = bisect_right(self._ends, offset)
-        start, count = self.nodes[number]
-        return start + offset - (self._ends[number] - count)
-
-    def line(self, offset: int, npages: int) -> tuple[int, int] | None:
-        """VRAM page and node number where ``npages`` pages from ``offset`` on lie in one node; else None."""
-        number = bisect_right(self._ends, offset)
-        if number == len(self.nodes) or offset + npages > self._ends[number]:
-            return None
-        start, count = self.nodes[number]
-        return start + offset - (self._ends[number] - count), number
-
-    def place(self, offset: int, npages: int) -> tuple[Pfns, npt.NDArray[np.intp]]:
-        """VRAM page and node number of ``npages`` pages of the buffer from ``offset`` on."""
-        first, counts = self._nodes_of(offset, npages)
-        numbers = np.arange(first, first + len(counts))
-        return counting(offset, npages) + np.repeat(self.shifts[numbers], counts), np.repeat(numbers, counts)
-
-    def pieces(self, offset: int, npages: int, *, at: int = 0) -> list[VramPiece]:
-        """``npages`` pages of the buffer from ``offset`` on, cut where a node ends, numbered from ``at`` on."""
-        if npages and (line := self.line(offset, npages)):
-            return [VramPiece(at, line[0], npages, line[1])]
-        first, counts = self._nodes_of(offset, npages)
-        begins = np.cumsum(counts) - counts
-        pages = (begins + offset).astype(np.uint32) + self.shifts[first : first + len(counts)]
-        return [
-            VramPiece(begin + at, page, count, first + number)
-            for number, (begin, page, count) in enumerate(
-                zip(begins.tolist(), pages.tolist(), counts.tolist(), strict=True)
-            )
-        ]
-
-    def frames(self, base: int, offset: int, npages: int) -> Frames:
-        """Frames of ``npages`` pages of the buffer from ``offset`` on, in a VRAM that begins with frame ``base``."""
-        if line := self.line(offset, npages):
-            return range(base + line[0], base + line[0] + npages)
-        first, counts = self._nodes_of(offset, npages)
-        shifts = self.shifts[first : first + len(counts)] + np.uint32(base)
-        return counting(offset, npages) + np.repeat(shifts, counts)
-
-    def _nodes_of(self, offset: int, npages: int) -> tuple[int, npt.NDArray[np.int64]]:
-        """The first node that holds some of ``npages`` pages from ``offset`` on, and how many pages of each."""
-        first, last = bisect_right(self._ends, offset), bisect_right(self._ends, offset + npages - 1)
-        inside = np.concatenate(([offset], np.minimum(self._ends[first : last + 1], offset + npages)))
-        return first, np.diff(inside)
 
 
 @dataclass(slots=True, eq=False)

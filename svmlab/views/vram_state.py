@@ -15,7 +15,7 @@ from svmlab.errors import InputError
 
 if TYPE_CHECKING:
     from svmlab.svm.process import Process
-    from svmlab.svm.ranges import VramBuffer
+    from svmlab.svm.vram_buffer import VramBuffer
 
 __all__ = ["Holder", "Part", "Piece", "Stretch", "VramState", "vram_state"]
 
