@@ -136,6 +136,12 @@ class PageColumn:
     def replace_run(self, page: int, last: int, step: int, *, old: int, new: int) -> bool:
         """Let some pages of one block that hold ``old``, ``old + step``, ... hold ``new``, ``new + step``, ...
 
+        Args:
+            page, last: which pages, inclusive.
+            step: from one value to the next.
+            old: what the first of them holds; not 0, for which there may be no storage.
+            new: what it is to hold.
+
         Returns:
             Whether they held it; otherwise nothing has changed.
 

@@ -125,6 +125,35 @@ def test_a_free_frame_has_no_flags():
     assert frames.flags[some].tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("some", [range(300, 301), pfns(300), range(300, 304), pfns(300, 303)], ids=repr)
+def test_one_frame_is_treated_as_many_are(some: Any):
+    """A single frame goes past numpy; what becomes of it must not show that."""
+    frames = memory()
+    heard: list[int] = []
+    frames.device_page_free = lambda gone: heard.extend(map(int, gone))
+    used = [frames.used(some)]
+    frames.claim(some, 7)
+    claimed = (frames.references[list(some)].tolist(), frames.flags[list(some)].tolist(), frames.owner[some[0]])
+    frames.get(some, setting=FrameFlag.MIGRATING)
+    marked = frames.bits_of(some)
+    frames.unlock(some)
+    used.append(frames.used(some))
+    frames.put(some, times=2, clearing=FrameFlag.MIGRATING)
+    count = len(some)
+    assert claimed == ([1] * count, [FrameFlag.LOCKED] * count, 7)
+    assert (used, marked) == ([False, True], FrameFlag.LOCKED | FrameFlag.MIGRATING)
+    assert (frames.used(some), frames.bits_of(some), heard) == (False, 0, list(some))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_flags_that_are_cleared_leave_the_others_of_a_frame_that_stays(count: int):
+    frames = memory()
+    some = frames.alloc_ram(count)
+    frames.get(some, setting=FrameFlag.FILE | FrameFlag.LOCKED)
+    frames.put(some, clearing=FrameFlag.LOCKED)
+    assert (frames.flags[some].tolist(), frames.references[some].tolist()) == ([FrameFlag.FILE] * count, [1] * count)
+
+
 def test_pins_hold_frames_and_are_counted():
     frames = memory()
     some = frames.alloc_ram(2)

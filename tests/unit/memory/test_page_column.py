@@ -81,6 +81,30 @@ def test_a_short_run_is_found_without_looking_at_the_block(column: PageColumn):
     assert sum(looked) <= 64
 
 
+@pytest.mark.parametrize("length", [1, 2, 300, BLOCK_PAGES])
+def test_values_that_count_up_are_told_and_replaced_as_one(column: PageColumn, length: int):
+    last = EDGE + length - 1
+    column.set_run(EDGE, last, 40, 4)
+    told = column.run(EDGE, last, 4)
+    replaced = (
+        column.replace_run(EDGE, last, 4, old=44, new=80),
+        column.replace_run(EDGE, last, 4, old=40, new=80),
+        column.replace_run(EDGE, last, 4, old=40, new=120),
+    )
+    assert (told, replaced) == (40, (False, True, False))
+    assert np.array_equal(column.get(EDGE - 1, last + 1), [0, *range(80, 80 + 4 * length, 4), 0])
+
+
+@pytest.mark.parametrize("odd", [0, 1, 150, 299])
+def test_values_of_which_one_is_odd_do_not_count_up(column: PageColumn, odd: int):
+    column.set_run(EDGE, EDGE + 299, 40, 4)
+    column.put(EDGE + odd, 41)
+    before = column.get(EDGE, EDGE + 299)
+    assert column.run(EDGE, EDGE + 299, 4) is None
+    assert not column.replace_run(EDGE, EDGE + 299, 4, old=40, new=80)
+    assert np.array_equal(column.get(EDGE, EDGE + 299), before)
+
+
 def test_a_copy_is_a_copy(column: PageColumn):
     column.put(EDGE, 1)
     column.get(EDGE, EDGE)[0] = 9
