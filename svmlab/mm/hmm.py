@@ -71,8 +71,10 @@ def walk(
     """
     if hit := faults.first("hmm_fault"):
         raise DriverError(hit.errno, "the HMM walk was told to fail")
-    if vma.kind is _DEVICE or not vma.allows(write=write):
-        raise _refused(vma)
+    if vma.kind is _DEVICE or not vma.readable:
+        raise DriverError(errno.EFAULT, f"{vma.name or 'the mapping'} cannot be read")
+    if write and not vma.writable:
+        raise DriverError(errno.EPERM, f"{vma.name or 'the mapping'} is read-only")
     seen: list[Seen] = []
     page = start
     while page <= last:
@@ -84,13 +86,6 @@ def walk(
             yield from _fault(mm, page, last, write=write)
     yield from mm.world.sleep((last - start + 1) * mm.costs.hmm_fault_page_ns, "after a walk")
     return seen
-
-
-def _refused(vma: Vma) -> DriverError:
-    name = vma.name or "the mapping"
-    if vma.special or not vma.allows(write=False):
-        return DriverError(errno.EFAULT, f"{name} cannot be read")
-    return DriverError(errno.EPERM, f"{name} is read-only")
 
 
 def _ready(

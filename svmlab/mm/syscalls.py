@@ -157,7 +157,7 @@ def mprotect(mm: AddressSpace, span: Span, protection: Protection) -> Blocking[N
 
 def _protect(mm: AddressSpace, start: int, last: int, protection: Protection) -> Blocking[None]:
     (vma,) = mm.cut(start, last)
-    vma.protection = protection
+    vma.protect(protection)
     yield from mm.notifiers.invalidate(NotifierEvent.PROTECTION_VMA, start, last)
     if not vma.writable:
         for _, entries in mm.table.stored(start, last):

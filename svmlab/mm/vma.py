@@ -23,9 +23,6 @@ class Protection(IntFlag):
     WRITE = 2
 
 
-# A plain number is tested many times as fast as a flag, and these are tested for every page fault.
-_READ, _WRITE = int(Protection.READ), int(Protection.WRITE)
-
 _PROTECTIONS = {
     "rw": Protection.READ | Protection.WRITE,
     "r": Protection.READ,
@@ -95,7 +92,8 @@ class Vma:
 
     Attributes:
         start, last: its pages, inclusive.
-        protection: what the CPU may do.
+        protection: what the CPU may do; only ``protect`` changes it.
+        readable, writable: whether that includes loads, and stores.
         kind: what backs it.
         name: the mapping's name, for people.
         file: its page cache, where it has one.
@@ -109,6 +107,11 @@ class Vma:
     name: str = ""
     file: File | None = None
     file_page: int = 0
+    readable: bool = field(init=False)
+    writable: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.protect(self.protection)
 
     @property
     def private(self) -> bool:
@@ -125,14 +128,15 @@ class Vma:
         """Whether it shows memory of a device (VM_IO, VM_PFNMAP, VM_MIXEDMAP)."""
         return self.kind is VmaKind.DEVICE
 
-    @property
-    def writable(self) -> bool:
-        """Whether stores are allowed."""
-        return self.protection._value_ & _WRITE != 0
+    def protect(self, protection: Protection) -> None:
+        """Change what the CPU may do."""
+        self.protection = protection
+        # a flag is tested a hundred times as slowly as a plain value, and every page fault tests these
+        self.readable, self.writable = bool(protection & Protection.READ), bool(protection & Protection.WRITE)
 
     def allows(self, *, write: bool) -> bool:
         """Whether an access is allowed."""
-        return self.protection._value_ & (_WRITE if write else _READ) != 0
+        return self.writable if write else self.readable
 
     def part(self, start: int, last: int) -> Vma:
         """A copy that covers only pages ``start`` to ``last``."""

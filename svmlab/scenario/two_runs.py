@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,14 @@ class _Watched(Behaviour):
         super().__init__(chosen.base, chosen.overrides)
         self.asked: list[tuple[int, str]] = []
         self.log: Log | None = None
+        for slot in SLOTS:
+            self.__dict__[slot] = partial(self._noted, slot, self.__dict__[slot])
 
-    def __getattr__(self, slot: str) -> Callable[..., Any]:
-        function = super().__getattr__(slot)
+    def _noted(self, slot: str, function: Callable[..., Any], *args: Any, **rest: Any) -> Any:
         if self.log is not None:
             self.asked.append((len(self.log), slot))
-        return function
+            self.__dict__[slot] = function  # its first time is enough
+        return function(*args, **rest)
 
 
 def pairs_of(files: Sequence[Path], **options: Sequence[str]) -> list[tuple[Path, Overrides]]:

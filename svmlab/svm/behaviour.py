@@ -8,7 +8,8 @@ runs: they call the slot.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from svmlab.errors import InputError
 from svmlab.svm.behaviour_table import DEFAULT_PRESET, PRESETS, SLOTS
@@ -61,6 +62,9 @@ class Behaviour:
                 raise InputError(f"{name} = {value!r}", allowed=", ".join(SLOTS[name].options))
             self.choices[name] = value
         _refuse_pairs(self.choices)
+        # Plain attributes and no ``__getattr__``: in a class that has one, every look-up takes three times as long.
+        for slot, choice in self.choices.items():
+            self.__dict__[slot] = _functions.get((slot, choice)) or partial(self._call, slot)
 
     @classmethod
     def of(cls, given: str | Mapping[str, str] | Behaviour) -> Behaviour:
@@ -71,13 +75,14 @@ class Behaviour:
             return cls(given)
         return cls(given.get("base", DEFAULT_PRESET), {name: value for name, value in given.items() if name != "base"})
 
-    def __getattr__(self, slot: str) -> Callable[..., Any]:
-        try:
-            function = _functions[slot, self.choices[slot]]
-        except KeyError:
-            raise AttributeError(f"no slot {slot!r}") from None
-        self.__dict__[slot] = function  # found once, it is an attribute like any other
-        return function
+    if TYPE_CHECKING:
+
+        def __getattr__(self, slot: str) -> Callable[..., Any]: ...
+
+    def _call(self, slot: str, *args: Any, **rest: Any) -> Any:
+        """Call the function of a slot whose module was imported later than this was made."""
+        function = self.__dict__[slot] = _functions[slot, self.choices[slot]]
+        return function(*args, **rest)
 
     def __repr__(self) -> str:
         extra = "".join(f", {name} = {value}" for name, value in self.overrides.items())

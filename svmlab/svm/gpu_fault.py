@@ -150,7 +150,7 @@ def _restore(driver: Driver, gpu: int, range_: Range, fault: RawFault) -> Blocki
     best = restore_location(driver.situation(range_), gpu)
     if best.location is None:
         raise DriverError(errno.EACCES, best.because)
-    start = driver.emit.page_fault_start(page, page, gpu=gpu, write=int(fault.write), time_ns=fault.entered_ns)
+    start = driver.emit.page_fault_start(page, page, gpu=gpu, write=fault.write, time_ns=fault.entered_ns)
     moved, failed = False, 0
     try:
         with driver.log.because(start):
@@ -164,7 +164,7 @@ def _restore(driver: Driver, gpu: int, range_: Range, fault: RawFault) -> Blocki
         failed = error.errno
         raise
     finally:
-        driver.emit.page_fault_end(page, page, gpu=gpu, migrated=int(moved), error=failed, cause=start)
+        driver.emit.page_fault_end(page, page, gpu=gpu, migrated=moved, error=failed, cause=start)
 
 
 def _check_access(vma: Vma, fault: RawFault) -> None:
@@ -205,5 +205,5 @@ def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
 
 
 def _drop(driver: Driver, device: ProcessDevice, fault: RawFault, because: str) -> None:
-    page, write = fault.page, int(fault.write)
-    driver.say("page_fault_dropped", because, page, page, gpu=device.gpu, write=write, count=fault.count)
+    page = fault.page
+    driver.say("page_fault_dropped", because, page, page, gpu=device.gpu, write=fault.write, count=fault.count)

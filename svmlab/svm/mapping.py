@@ -128,7 +128,7 @@ def _unmap_the_others(driver: Driver, range_: Range, far: Target) -> Blocking[No
 
 
 def _map_piece(driver: Driver, range_: Range, vma: Vma, piece: Target) -> Blocking[None]:
-    if not vma.allows(write=False):
+    if not vma.readable:
         yield from unmap_from_gpus(driver, range_, piece, UnmapTrigger.UNMAP_FROM_CPU)
         return
     sequence, seen = yield from _walk(driver, range_, vma, piece)

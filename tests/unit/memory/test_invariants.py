@@ -10,6 +10,7 @@ import pytest
 
 from svmlab.hardware.gpu import PteFlag
 from svmlab.hardware.memory import FrameFlag
+from svmlab.mm.vma import Protection
 from svmlab.svm.invariants import INVARIANTS
 from svmlab.svm.process import Process
 from svmlab.svm.ranges import Range
@@ -57,7 +58,7 @@ def leave_an_entry(p: Process, a: Any, b: Any) -> None:
 
 
 def write_through_protection(p: Process, a: Any, b: Any) -> None:
-    p.driver.mm.vma_at(b.span.start).protection &= ~2
+    p.driver.mm.vma_at(b.span.start).protect(Protection.READ)
 
 
 def write_what_is_shared(p: Process, a: Any, b: Any) -> None:
