@@ -25,11 +25,11 @@ def made_for(log, pid):
     def {name}(start=-1, last=-1, *, text="", time_ns=None, cause=None{parameters}):
         task = log.task
         append(pack(
-            clock() if time_ns is None else time_ns,
+            clock._now if time_ns is None else time_ns,
             {number},
             task.id,
             task.cause if cause is None else cause,
-            task.pid if pid is None else pid,
+            {pid},
             start,
             last,
             (strings.get(text) or log.intern(text)) if text else 0,
@@ -64,7 +64,7 @@ class Emitter:
     def __getattr__(self, name: str) -> Callable[..., int]:
         if name not in NUMBER:
             raise AttributeError(f"no event is called {name!r}")
-        method: Callable[..., int] = _compiled(name)(self._log, self._pid)
+        method: Callable[..., int] = _compiled(name, self._pid is None)(self._log, self._pid)
         self.__dict__[name] = method  # found once, it is an attribute like any other
         return method
 
@@ -75,7 +75,7 @@ class Emitter:
 
 
 @cache
-def _compiled(name: str) -> Callable[[Log, int | None], Callable[..., int]]:
+def _compiled(name: str, any_pid: bool) -> Callable[[Log, int | None], Callable[..., int]]:
     """Makes the method of a kind for a log and a process.
 
     It is written by program, as a named tuple is: a function with the kind's own parameters costs a third of one that
@@ -85,6 +85,7 @@ def _compiled(name: str) -> Callable[[Log, int | None], Callable[..., int]]:
     source = _SOURCE.format(
         name=name,
         number=NUMBER[name],
+        pid="task.pid" if any_pid else "pid",
         parameters="".join(f", {field}=0" for field in fields),
         fields=", ".join(fields),
     )

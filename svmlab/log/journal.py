@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,20 @@ class Event:
         return self.log.tell(self)
 
 
+class Clock(Protocol):
+    """Who knows the virtual time: a SimPy environment, whose property ``now`` would cost a call for every event.
+
+    Attributes:
+        _now: the time in ns.
+    """
+
+    _now: Any
+
+
+class _StandsStill:
+    _now = 0
+
+
 class Log:
     """What happened, in order of emission.
 
@@ -83,16 +97,16 @@ class Log:
     task and the event that led to it (``cause``), so that ``why`` can walk back.
 
     Args:
-        clock: tells the virtual time in ns.
+        clock: whose time it is; default: it stands still at 0.
         tell: writes an event as one line of text; default: the event table's template without names of GPUs.
     """
 
     def __init__(
         self,
-        clock: Callable[[], int] = lambda: 0,
+        clock: Clock | None = None,
         tell: Callable[[Event], str] | None = None,
     ) -> None:
-        self.clock = clock
+        self.clock = clock or _StandsStill()
         self.tell: Callable[[Event], str] = tell or (lambda event: f"{event.name} {event.text}".strip())
         self.tasks: list[Task] = []
         self.strings: list[str] = [""]

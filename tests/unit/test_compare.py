@@ -1,6 +1,7 @@
 """Two runs compared: the first event in which they differ, and the decision point behind it."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -37,11 +38,11 @@ prefetch = "gpu0"
 
 def log_of(*rows, shift_ns=0):
     """A log of calls at given times."""
-    now = [0]
-    log = Log(lambda: now[0])
+    clock = SimpleNamespace(_now=0)
+    log = Log(clock)
     log.task = log.new_task("app", pid=1)
     for time_ns, text in rows:
-        now[0] = time_ns + shift_ns
+        clock._now = time_ns + shift_ns
         log.emit("call_start", text=text)
     return log
 

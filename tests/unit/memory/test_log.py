@@ -18,10 +18,10 @@ from svmlab.log.events import FIELD_SLOTS
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 0
+        self._now = 0
 
     def log(self) -> Log:
-        return Log(clock=lambda: self.now)
+        return Log(clock=self)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_an_event_knows_when_who_why_and_what(clock: Clock):
     log = clock.log()
     task = log.task = log.new_task("app", pid=3)
     first = log.emit("call_start", 16, 31, text="munmap")
-    clock.now = 500
+    clock._now = 500
     with log.because(first):
         second = log.emit("queue_eviction", gpu=1, trigger=2)
     event = log[second]

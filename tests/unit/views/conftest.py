@@ -50,11 +50,11 @@ STEPS = (
 class Scribe:
     """Emits events at times of its own choosing, in the name of any task."""
 
-    now: int = 0
+    _now: int = 0
     log: Log = field(init=False)
 
     def __post_init__(self) -> None:
-        self.log = Log(lambda: self.now)
+        self.log = Log(self)
         self.as_task("somebody")
 
     def as_task(self, name: str, pid: int = 1) -> Task:
@@ -65,7 +65,7 @@ class Scribe:
 
     def at(self, us: float, name: str, pages: int = NPAGES, *, text: str = "", **fields: int) -> int:
         """Emit one event at ``us`` microseconds about the first pages of the buffer."""
-        self.now = int(us * USEC)
+        self._now = int(us * USEC)
         return self.log.emit(name, BUFFER, BUFFER + pages - 1, text=text, **fields)
 
     def step(self, us: float, number: int) -> None:
@@ -75,10 +75,10 @@ class Scribe:
     def copy(self, us: float, npages: int, *, gpu: int = 0, windows_us: int = 75) -> None:
         """Submit one batch and its windows of 512 pages."""
         count = -(-npages // 512)
-        self.now = int(us * USEC)
+        self._now = int(us * USEC)
         length = count * windows_us * USEC
         self.log.emit("copy", BUFFER, BUFFER + npages - 1, gpu=gpu, to_vram=1, npages=npages, duration_ns=length)
-        times = self.now + np.arange(count, dtype=np.int64) * windows_us * USEC
+        times = self._now + np.arange(count, dtype=np.int64) * windows_us * USEC
         pages = BUFFER + np.arange(count, dtype=np.int64) * 512
         self.log.extend(
             "copy_window", times, start=pages, last=pages + 511, gpu=gpu, npages=512, duration_ns=windows_us * USEC
