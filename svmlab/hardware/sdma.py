@@ -71,25 +71,38 @@ class SdmaRing:
         ([512, 88], True)
         """
         begin = max(now_ns, self.free_at_ns)
-        if not batch.npages:
+        page, vram_page, npages, to_vram = batch
+        if not npages:
             return begin
-        full, rest = divmod(batch.npages, self.costs.copy_window_pages)
-        self.free_at_ns = begin
-        if full:
-            self.free_at_ns += full * self.window_ns(self.costs.copy_window_pages, to_vram=batch.to_vram)
-        if rest:
-            self.free_at_ns += self.window_ns(rest, to_vram=batch.to_vram)
+        last, most = page + npages - 1, self.costs.copy_window_pages
+        duration = self.window_ns(npages % most, to_vram=to_vram) if npages % most else 0
+        if npages >= most:
+            duration += npages // most * self.window_ns(most, to_vram=to_vram)
+        self.free_at_ns = begin + duration
         copy = self.emit.copy(
-            batch.page,
-            batch.page + batch.npages - 1,
+            page,
+            last,
             time_ns=begin,
             gpu=self.gpu,
-            to_vram=batch.to_vram,
-            vram_page=batch.vram_page,
-            npages=batch.npages,
-            duration_ns=self.free_at_ns - begin,
+            to_vram=to_vram,
+            vram_page=vram_page,
+            npages=npages,
+            duration_ns=duration,
         )
-        self._windows(batch, begin, copy)
+        if npages > most:
+            self._windows(batch, begin, copy)
+            return self.free_at_ns
+        self.emit.copy_window(
+            page,
+            last,
+            time_ns=begin,
+            cause=copy,
+            gpu=self.gpu,
+            to_vram=to_vram,
+            vram_page=vram_page,
+            npages=npages,
+            duration_ns=duration,
+        )
         return self.free_at_ns
 
     def window_ns(self, npages: int, *, to_vram: bool) -> int:
@@ -101,20 +114,7 @@ class SdmaRing:
         return known
 
     def _windows(self, batch: Batch, begin_ns: int, copy: int) -> None:
-        """Write the windows of a batch into the log: one row, or all of them at once as arrays."""
-        if batch.npages <= self.costs.copy_window_pages:
-            self.emit.copy_window(
-                batch.page,
-                batch.page + batch.npages - 1,
-                time_ns=begin_ns,
-                cause=copy,
-                gpu=self.gpu,
-                to_vram=batch.to_vram,
-                vram_page=batch.vram_page,
-                npages=batch.npages,
-                duration_ns=self.free_at_ns - begin_ns,
-            )
-            return
+        """Write the windows of a large batch into the log, all of them at once as arrays."""
         first = np.arange(0, batch.npages, self.costs.copy_window_pages, dtype=np.int64)
         begins = begin_ns + np.arange(len(first)) * self.window_ns(self.costs.copy_window_pages, to_vram=batch.to_vram)
         sizes = np.minimum(self.costs.copy_window_pages, batch.npages - first)

@@ -144,12 +144,12 @@ class Vram:
             alignment = ALIGNMENT_PAGES if piece >= ALIGNMENT_PAGES else 1
             for at in range(by_size.bisect_left((piece, 0)), len(by_size)):
                 count, start = by_size[at]
-                aligned = -(-start // alignment) * alignment
-                if count == piece and aligned == start:
+                skipped = -start % alignment
+                if count == piece and not skipped:
                     return self._take_filled(at, piece, alignment, most=wanted // piece)
-                if aligned + piece <= start + count:
-                    self._cut(at, aligned, piece)
-                    return [(aligned, piece)]
+                if skipped + piece <= count:
+                    self._cut(at, start + skipped, piece)
+                    return [(start + skipped, piece)]
             piece = _smaller(piece, by_size[-1][0])
 
     def _take_filled(self, at: int, piece: int, alignment: int, *, most: int) -> list[Node]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from svmlab.hardware.world import Blocking
 from svmlab.mm.migrate_block import Block
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm.behaviour import option
-from svmlab.svm.copying import Index, Piece, batches, ends, wait_for_copies
+from svmlab.svm.copying import Index, Piece, ends, go_on, wait_for_copies
 from svmlab.svm.steps import step
 from svmlab.svm.vram_buffer import VramPiece
 
@@ -38,9 +37,12 @@ def copy_to_ram(piece: Piece) -> Blocking[None]:
     step(driver, 2, args)
     walk, stopped = _walk_home(piece)
     homes: list[tuple[VramPiece, Pfns]] = []
-    for run, final in batches(run for block, index in walk for run in _runs_home(piece, block, index)):
+    runs: list[VramPiece] = []
+    for block, index in walk:
+        go_on(runs, _runs_home(piece, block, index))
+    for run in runs:
         _ram_pages(piece, run.npages)
-        if final and stopped:
+        if stopped and run is runs[-1]:
             break
         if not homes:
             step(driver, 3, args)
@@ -68,13 +70,14 @@ def _walk_home(piece: Piece) -> tuple[list[tuple[Block, Index | None]], bool]:
     return walk, False
 
 
-def _runs_home(piece: Piece, block: Block, index: Index | None) -> Iterator[VramPiece]:
+def _runs_home(piece: Piece, block: Block, index: Index | None) -> list[VramPiece]:
     if index is None and isinstance(block.source, range):
-        yield VramPiece(block.at, block.source.start - piece.vram_base, block.npages)
-        return
+        return [VramPiece(block.at, block.source.start - piece.vram_base, block.npages)]
     vram_pages = block.sources() - np.uint32(piece.vram_base)
-    for first, last in ends(np.arange(block.npages) if index is None else index, vram_pages):
-        yield VramPiece(block.at + first, int(vram_pages[first]), last - first + 1)
+    return [
+        VramPiece(block.at + first, int(vram_pages[first]), last - first + 1)
+        for first, last in ends(np.arange(block.npages) if index is None else index, vram_pages)
+    ]
 
 
 def _aim_home(args: MigrateVma, run: VramPiece, pfns: Pfns) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ from svmlab.mm.migrate_block import Block
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
-from svmlab.svm.copying import CopyRefusedError, Index, Piece, batches, ends, map_for_dma
+from svmlab.svm.copying import CopyRefusedError, Index, Piece, ends, go_on, map_for_dma
 from svmlab.svm.ranges import Range
 from svmlab.svm.steps import step
 from svmlab.svm.vram_buffer import VramBuffer, VramPiece, frames_of
@@ -24,8 +23,8 @@ from svmlab.svm.vram_buffer import VramBuffer, VramPiece, frames_of
 __all__ = ["copy_to_vram"]
 
 Mask = npt.NDArray[np.bool_]
-Place = tuple[Block, list[VramPiece]]
-"""A block of a migration, and where in VRAM its pages go."""
+Place = tuple[Block, list[VramPiece], Frames]
+"""A block of a migration, where in VRAM its pages would go, and the frames for those that were collected."""
 
 
 def copy_to_vram(piece: Piece) -> Blocking[None]:
@@ -47,20 +46,21 @@ def copy_to_vram(piece: Piece) -> Blocking[None]:
     step(driver, 2, piece.args)
     buffer = yield from buffers.attach(driver, piece.range, piece.gpu)
     places = _places(piece, buffer)
-    if not _reusable(piece, places):
+    if not driver.behaviour.buffer_reuse(driver.memory, places):
         buffer = yield from buffers.replace(driver, piece.range, piece.gpu)
         places = _places(piece, buffer)
     driver.behaviour.vram_page_zero(places)
     step(driver, 3, piece.args)
     copied, placed = 0, None
     error: DriverError | None = None
-    for run, final in batches(_runs_to_vram(piece, places)):
+    runs = _runs_to_vram(piece, places)
+    for run in runs:
         try:
             map_for_dma(piece, run.npages)
             piece.submit(run)
         except CopyRefusedError as refused:
             # the posting's clean-up starts below the current page, which is entered only where a batch is not the last
-            current = np.array([] if final else [run.at + run.npages - 1], np.intp)
+            current = np.array([] if run is runs[-1] else [run.at + run.npages - 1], np.intp)
             placed, error = driver.behaviour.copy_cleanup(current), refused
             break
         except DriverError as failure:
@@ -76,17 +76,11 @@ def copy_to_vram(piece: Piece) -> Blocking[None]:
 
 
 def _places(piece: Piece, buffer: VramBuffer) -> list[Place]:
-    offset = piece.driver.behaviour.piece_place(piece.range, piece.args)
-    return [(block, buffer.pieces(offset + block.at, block.npages, at=block.at)) for block in piece.args.blocks]
-
-
-def _reusable(piece: Piece, places: list[Place]) -> bool:
-    """Whether the collected pages may go to their places, whoever has pages there."""
-    for block, there in places:
-        target = part(frames_of(there, piece.vram_base), _chosen(block))
-        if not piece.driver.behaviour.buffer_reuse(piece.driver.memory, target):
-            return False
-    return True
+    offset, places = piece.driver.behaviour.piece_place(piece.range, piece.args), []
+    for block in piece.args.blocks:
+        there = buffer.pieces(offset + block.at, block.npages, at=block.at)
+        places.append((block, there, part(frames_of(there, piece.vram_base), _chosen(block))))
+    return places
 
 
 def _chosen(block: Block) -> Index | None:
@@ -94,17 +88,21 @@ def _chosen(block: Block) -> Index | None:
     return None if block.carried is True else np.flatnonzero(block.collected())
 
 
-def _runs_to_vram(piece: Piece, places: list[Place]) -> Iterator[VramPiece]:
-    """What is to be copied, as runs that end with their block at the latest."""
-    for block, there in places:
-        yield from there if block.whole else _scattered_runs(piece, block, there)
+def _runs_to_vram(piece: Piece, places: list[Place]) -> list[VramPiece]:
+    """What is to be copied, as runs that are contiguous in VRAM."""
+    runs: list[VramPiece] = []
+    for block, there, _ in places:
+        go_on(runs, there if block.whole else _scattered_runs(piece, block, there))
+    return runs
 
 
-def _scattered_runs(piece: Piece, block: Block, there: list[VramPiece]) -> Iterator[VramPiece]:
+def _scattered_runs(piece: Piece, block: Block, there: list[VramPiece]) -> list[VramPiece]:
     vram_pages = array_of(frames_of(there, 0))
     nodes = np.repeat([each.node for each in there], [each.npages for each in there])
-    for first, last in ends(_copied(piece, block), vram_pages, nodes):
-        yield VramPiece(block.at + first, int(vram_pages[first]), last - first + 1, int(nodes[first]))
+    return [
+        VramPiece(block.at + first, int(vram_pages[first]), last - first + 1, int(nodes[first]))
+        for first, last in ends(_copied(piece, block), vram_pages, nodes)
+    ]
 
 
 def _copied(piece: Piece, block: Block) -> Index:
@@ -114,6 +112,8 @@ def _copied(piece: Piece, block: Block) -> Index:
 
 def _take_off(piece: Piece, run: VramPiece) -> None:
     """The bytes of a batch on their way to VRAM, block by block."""
+    if piece.driver.memory.bytes is None:
+        return
     target = piece.vram_base + run.vram_page
     for block, pages in piece.args.parts(run.at, run.npages):
         behind = target + pages.stop - pages.start
@@ -128,9 +128,11 @@ def _enter(piece: Piece, buffer: VramBuffer, place: Place, only: Index | None) -
         piece, buffer, place: whose pages, and where to.
         only: pages that a failed copy leaves in place, counted from the piece's start; None: nothing failed.
     """
-    driver, (block, there) = piece.driver, place
-    chosen = _chosen(block) if only is None else only[(only >= block.at) & (only < block.at + block.npages)] - block.at
-    target = part(frames_of(there, piece.vram_base), chosen)
+    driver, (block, there, target) = piece.driver, place
+    chosen = _chosen(block)
+    if only is not None:
+        chosen = only[(only >= block.at) & (only < block.at + block.npages)] - block.at
+        target = part(frames_of(there, piece.vram_base), chosen)
     if not len(target):
         return
     driver.memory.claim(target, buffer.number)
@@ -143,13 +145,13 @@ def _enter(piece: Piece, buffer: VramBuffer, place: Place, only: Index | None) -
 
 
 @option("buffer_reuse", "always")
-def _whoever_is_there(memory: Memory, frames: Frames) -> bool:
+def _whoever_is_there(memory: Memory, places: list[Place]) -> bool:
     return True
 
 
 @option("buffer_reuse", "if-free")
-def _only_where_nobody_is(memory: Memory, frames: Frames) -> bool:
-    return not memory.used(frames)
+def _only_where_nobody_is(memory: Memory, places: list[Place]) -> bool:
+    return not any(memory.used(target) for _, _, target in places)
 
 
 @option("piece_place", "restart")
@@ -164,8 +166,8 @@ def _at_its_place(range_: Range, args: MigrateVma) -> int:
 
 @option("vram_page_zero", "error")
 def _zero_is_an_error(places: list[Place]) -> None:
-    _, (first, *_) = places[0]
-    if first.vram_page == 0:
+    _, there, _ = places[0]
+    if there[0].vram_page == 0:
         raise DriverError(errno.ENOMEM, "the buffer begins at VRAM address 0")
 
 

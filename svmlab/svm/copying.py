@@ -17,7 +17,7 @@ from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
 from svmlab.svm.vram_buffer import VramPiece
 
-__all__ = ["CopyRefusedError", "Index", "Piece", "batches", "ends", "map_for_dma", "wait_for_copies"]
+__all__ = ["CopyRefusedError", "Index", "Piece", "ends", "go_on", "map_for_dma", "wait_for_copies"]
 
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -86,19 +86,18 @@ def ends(index: Index, vram_pages: Pfns, nodes: Index | None = None) -> Iterator
     yield from zip(starts.tolist(), ends.tolist(), strict=True)
 
 
-def batches(runs: Iterator[VramPiece]) -> Iterator[tuple[VramPiece, bool]]:
-    """Join runs that a block's border cut, and tell which batch is the last."""
-    before: VramPiece | None = None
-    for run in runs:
-        if before is None:
-            before = run
-        elif run.follows(before):
-            before = VramPiece(before.at, before.vram_page, before.npages + run.npages, before.node)
-        else:
-            yield before, False
-            before = run
-    if before is not None:
-        yield before, True
+def go_on(runs: list[VramPiece], more: list[VramPiece]) -> None:
+    """Append the runs of the next block; one that a block's border cut is a single one.
+
+    >>> runs = [VramPiece(0, 10, 2)]
+    >>> go_on(runs, [VramPiece(2, 12, 3), VramPiece(5, 40, 1)])
+    >>> [(run.at, run.npages) for run in runs]
+    [(0, 5), (5, 1)]
+    """
+    if runs and more and more[0].follows(runs[-1]):
+        before, first = runs.pop(), more[0]
+        more = [VramPiece(before.at, before.vram_page, before.npages + first.npages, before.node), *more[1:]]
+    runs += more
 
 
 def map_for_dma(piece: Piece, npages: int) -> None:

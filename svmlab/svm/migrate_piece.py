@@ -171,7 +171,8 @@ def _move(piece: Piece) -> Blocking[None]:
     driver.emit.migrate_pages(args.start, args.last, npages=args.aimed_pages)
     yield from migrate_vma.pages(args)
     late = yield from wait_for_copies(piece)
-    error = error or driver.behaviour.fence_error(args, late)
+    if late is not None:
+        error = error or driver.behaviour.fence_error(args, late)
     step(driver, 5, args)
     piece.moved = args.moved_pages
     migrate_vma.finalize(args)
@@ -199,16 +200,15 @@ def _return(error: DriverError) -> DriverError:
 
 
 @option("fence_error", "ignored")
-def _ignore_fence(args: MigrateVma, error: DriverError | None) -> None:
+def _ignore_fence(args: MigrateVma, error: DriverError) -> None:
     """The result of the wait is dropped."""
 
 
 @option("fence_error", "returned")
-def _put_back(args: MigrateVma, error: DriverError | None) -> DriverError | None:
+def _put_back(args: MigrateVma, error: DriverError) -> DriverError:
     """Pages whose copy did not finish stay where they were; zeroed pages have nothing to lose."""
-    if error is not None:
-        for block in args.blocks:
-            block.drop(block.sources() != 0)
+    for block in args.blocks:
+        block.drop(block.sources() != 0)
     return error
 
 

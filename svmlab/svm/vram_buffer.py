@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -82,19 +83,19 @@ class VramBuffer:
     _ends: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._ends = list(accumulate([count for _, count in self.nodes]))
+        self._ends = list(accumulate(map(itemgetter(1), self.nodes)))
 
     def pieces(self, offset: int, npages: int, *, at: int = 0) -> list[VramPiece]:
         """``npages`` pages of the buffer from ``offset`` on, cut where a node ends, numbered from ``at`` on."""
-        number, stop = bisect_right(self._ends, offset), at + npages
-        found = []
-        while at < stop:
+        number, found = bisect_right(self._ends, offset), []
+        while True:
             start, count = self.nodes[number]
-            behind = self._ends[number] - offset  # pages of the node from ``offset`` on
-            length = min(behind, stop - at)
-            found.append(VramPiece(at, start + count - behind, length, number))
-            at, offset, number = at + length, offset + length, number + 1
-        return found
+            there = self._ends[number] - offset  # pages of the node from ``offset`` on
+            if npages <= there:
+                found.append(VramPiece(at, start + count - there, npages, number))
+                return found
+            found.append(VramPiece(at, start + count - there, there, number))
+            at, offset, npages, number = at + there, offset + there, npages - there, number + 1
 
     def frames(self, base: int) -> Frames:
         """Frames of all its pages, in a VRAM that begins with frame ``base``."""
