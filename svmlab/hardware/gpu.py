@@ -145,11 +145,13 @@ class ProcessDevice:
             frames: what the entries name.
             flags: bits that they have in common.
         """
-        self.settle()
-        last = start + len(frames) - 1
+        last, busy = start + len(frames) - 1, self._touching
+        if busy:  # else there are no bytes to settle, and nobody to interrupt
+            self.settle()
         self.frames.set_run(start, last, frames.start, 1)
         self.flags.fill(start, last, flags)
-        self._wake(interrupt=True)
+        if busy:
+            self._wake(interrupt=True)
 
     def unmap(self, start: int, last: int) -> None:
         """Clear the entries of a span."""

@@ -79,9 +79,9 @@ def walk(
     page = start
     while page <= last:
         frames, writable = _ready(mm, page, last, write=write, owners=owners)
-        if len(frames):
+        if npages := len(frames):
             seen.append((page, frames, writable))
-            page += len(frames)
+            page += npages
         else:
             yield from _fault(mm, page, last, write=write)
     yield from mm.world.sleep((last - start + 1) * mm.costs.hmm_fault_page_ns, "after a walk")

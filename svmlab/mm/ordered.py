@@ -23,12 +23,10 @@ def last_up_to(ordered: SortedKeyList[T, int], key: int) -> T | None:
     >>> last_up_to(SortedKeyList(["a", "bb", "dddd"], key=len), 3)
     'bb'
     """
-    keys, values, ends = ordered._keys, ordered._lists, ordered._maxes  # type: ignore[attr-defined]
-    number = bisect_right(ends, key)
-    place = bisect_right(keys[number], key) if number < len(ends) else 0
-    found: T | None = None
-    if place:
-        found = values[number][place - 1]
-    elif number:
-        found = values[number - 1][-1]
-    return found
+    lists: list[list[T]] = ordered._lists  # type: ignore[attr-defined]
+    number = bisect_right(ordered._maxes, key)  # type: ignore[attr-defined]
+    if number < len(lists):
+        place = bisect_right(ordered._keys[number], key)  # type: ignore[attr-defined]
+        if place:
+            return lists[number][place - 1]
+    return lists[number - 1][-1] if number else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from svmlab.hardware.machine import Machine
@@ -34,10 +34,15 @@ class Situation:
     in_place: int = 0
     flags: int = DEFAULT_FLAGS
     mapped: int = 0
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # What differs between the ranges of one process, once: decisions are looked up again and again.
+        seen = (self.prefetch, self.preferred, self.actual, self.access, self.in_place, self.mapped)
+        object.__setattr__(self, "_hash", hash(seen))
 
     def __hash__(self) -> int:
-        """What differs between the ranges of one process, quickly."""
-        return hash((self.prefetch, self.preferred, self.actual, self.access, self.in_place, self.mapped))
+        return self._hash
 
     def name(self, location: int) -> str:
         """A location in words."""

@@ -128,8 +128,7 @@ def _new_range(driver: Driver, page: int) -> Range:
 
 def _needless(driver: Driver, range_: Range, fault: RawFault) -> str:
     """Why a fault need not be served now, in words; empty if it must be."""
-    linked = range_.queued or range_.children or range_.node_start < 0
-    if linked and range_.op in _ABOUT_TO_CHANGE:
+    if range_.op in _ABOUT_TO_CHANGE and (range_.queued or range_.children or range_.node_start < 0):
         return "deferred work is about to change the range"
     if fault.entered_ns < range_.validated_ns + driver.costs.retry_fault_window_ns:
         return "the range was mapped less than 2 ms ago"
