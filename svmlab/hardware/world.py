@@ -56,7 +56,8 @@ class TaskProcess(simpy.Process):
 
     def _resume(self, event: simpy.Event) -> None:
         world = self.world
-        world.log.task, world.woken_alone = self.task, event.__class__ is Sleep
+        alone = event.__class__ is Sleep and world.explorer is None
+        world.log.task, world.alone_until_ns = self.task, world.horizon_ns if alone else -1
         super()._resume(event)
         world.log.task = world.log.root
 
@@ -68,8 +69,8 @@ class World:
         env: the SimPy environment.
         log: the one log of the machine.
         emit: appends an event of the running task's process to it.
-        woken_alone: whether the running task woke from a sleep, and so nobody else from what woke it.
         horizon_ns: up to when a task may let time pass by itself.
+        alone_until_ns: up to when the running task may; -1 if others woke with it, or may have.
         explorer: who chooses the order while orders are explored.
 
     Args:
@@ -82,8 +83,8 @@ class World:
             env = SeededEnvironment(seed) if seed else simpy.Environment(initial_time=0)
         self.env = env
         self.explorer: Explorer | None = None
-        self.woken_alone = False
-        self.horizon_ns: float = 0
+        self.horizon_ns: float = -1
+        self.alone_until_ns: float = -1
         self.log = Log(clock=env)
         self.emit = self.log.emitter()
 
@@ -116,15 +117,14 @@ class World:
             ns: how long.
             at: the point, of ``POINTS``, at which the task stands meanwhile; empty: at none.
         """
-        if self.explorer is not None:
-            yield self.explorer.arrive(at)
-            return
-        env, queue = self.env, self.env._queue
+        env = self.env
         due = env._now + int(ns)
-        if self.woken_alone and due <= self.horizon_ns and not (queue and queue[0][0] <= due):
+        if due <= self.alone_until_ns and not (env._queue and env._queue[0][0] <= due):
             env._now = due
-        else:
+        elif self.explorer is None:
             yield Sleep(env, int(ns))
+        else:
+            yield self.explorer.arrive(at)
 
     def timer(self, ns: int) -> simpy.Event:
         """An event that happens ``ns`` from now, for who waits for something else as well."""
@@ -145,7 +145,7 @@ class World:
         try:
             self.env.step()
         finally:
-            self.horizon_ns = 0
+            self.horizon_ns = -1
 
     def run_for(self, ns: int) -> None:
         """Let a stretch of virtual time pass."""
@@ -153,7 +153,7 @@ class World:
         try:
             self.env.run(until=self.env._now + ns)
         finally:
-            self.horizon_ns = 0
+            self.horizon_ns = -1
 
     def begin(self, process: TaskProcess) -> None:
         """Run a task that was just spawned up to its first sleep, if nobody else runs now."""
