@@ -7,12 +7,12 @@ class could deadlock against a task that does it the other way round; like lockd
 
 from __future__ import annotations
 
-import sys
 from bisect import insort
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import attrgetter
 from pathlib import Path
+from sys import _getframe
 from types import CodeType
 from typing import Self
 
@@ -92,14 +92,15 @@ class _Lock:
             LockOrderError: the task holds a lock that the kernel takes after this one.
         """
         world = self.world
-        task, rank, where = world.log.task, self.rank, sys._getframe(1).f_code
-        if task.held and task.held[-1].rank >= rank:
+        task, where = world.log.task, _getframe(1).f_code
+        held = task.held
+        if held and held[-1].rank >= self.rank:
             raise self._refuse(task, where)
         if world.explorer is not None:
             yield world.explorer.arrive(f"before {self.name}", lambda: not self.queue and self._free_for(write))
-        if not self.queue and (not self.holders or self._free_for(write)):
+        if not self.holders or (not self.queue and self._free_for(write)):  # nobody waits for what nobody holds
             self.holders[task], self.writing = where, write
-            task.held.append(self)
+            held.append(self)
             return self
         wait = world.emit.lock_wait(text=self.name)
         begun = world.now
@@ -113,7 +114,7 @@ class _Lock:
         task = self.world.log.task
         if self.queue or not self._free_for(write) or task in self.holders:
             return None
-        self._grant(task, write, sys._getframe(2).f_code)
+        self._grant(task, write, _getframe(2).f_code)
         return self
 
     def __enter__(self) -> Self:
@@ -125,10 +126,13 @@ class _Lock:
         Who gives up what it does not hold changes nothing: so ends a task that is thrown away in its sleep.
         """
         task = self.world.log.task
-        if self.holders.pop(task, None) is not None:
-            task.held.remove(self)
-            if self.queue:
-                self._hand_over()
+        try:
+            del self.holders[task]
+        except KeyError:
+            return
+        task.held.remove(self)
+        if self.queue:
+            self._hand_over()
 
     __exit__ = release
 
