@@ -8,7 +8,7 @@ from svmlab.mm.span import Span
 from svmlab.svm import attributes
 from svmlab.svm.decision import Decision, Situation
 from svmlab.svm.driver import Driver
-from svmlab.svm.policy import mapped_gpus, migration_trigger
+from svmlab.svm.policy import migration_trigger, skipped_peers
 from svmlab.svm.range_table import RangeTable, gpu_names, where
 from svmlab.svm.ranges import Range
 
@@ -107,7 +107,7 @@ def _action(s: Situation, going: Decision | None) -> str:
 
 def _mapping(driver: Driver, s: Situation) -> str:
     bits = driver.behaviour.map_set(s)
-    mapped = mapped_gpus(s.machine, s.actual, bits)
+    skipped = skipped_peers(s.machine, s.actual, bits)
+    mapped = bits & ~skipped
     text = f"mapped to {gpu_names(mapped)}" if mapped else "mapped to no GPU"
-    skipped = bits & ~mapped
     return text + (f"; {gpu_names(skipped)} skipped: outside the hive of {s.name(s.actual)}" if skipped else "")

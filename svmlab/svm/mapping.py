@@ -24,7 +24,7 @@ from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
 from svmlab.svm.decision import gpus_of
 from svmlab.svm.driver import Driver
-from svmlab.svm.policy import mapped_gpus
+from svmlab.svm.policy import skipped_peers
 from svmlab.svm.pte import entry_flags
 from svmlab.svm.ranges import Range
 from svmlab.svm.vram_buffer import frames_of
@@ -86,14 +86,11 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
         return
     if range_.actual_loc and range_.buffer is None:
         raise DriverError(errno.EINVAL, f"range {range_.start:#x} is in VRAM but has no buffer")
-    reaching = mapped_gpus(driver.machine, range_.actual_loc, target.gpus | range_.mapped)
-    if target.gpus & ~reaching:
-        target = target._replace(gpus=driver.behaviour.partly_out_of_reach(driver, range_, target, reaching))
     range_.mapping_done = False  # whatever stops us below
-    if far := range_.mapped & ~reaching:
-        yield from driver.behaviour.skipped_gpus(driver, range_, Target(target.start, target.last, far))
-    if not target.gpus:
-        return
+    if far := skipped_peers(driver.machine, range_.actual_loc, target.gpus | range_.mapped):
+        target = yield from _skip(driver, range_, target, far)
+        if not target.gpus:
+            return
     page = target.start
     while page <= target.last:
         vma = driver.mm.vma_at(page)
@@ -104,15 +101,25 @@ def _follow_the_page_table(driver: Driver, range_: Range, target: Target) -> Blo
     range_.mapping_done, range_.validated_ns = True, driver.now
 
 
+def _skip(driver: Driver, range_: Range, target: Target, far: int) -> Blocking[Target]:
+    """What is left to map if some GPUs do not reach the range; those that still map it may have to give that up."""
+    start, last, gpus = target
+    if gpus & far:
+        gpus = driver.behaviour.partly_out_of_reach(driver, range_, target, far)
+    if range_.mapped & far:
+        yield from driver.behaviour.skipped_gpus(driver, range_, Target(start, last, range_.mapped & far))
+    return Target(start, last, gpus)
+
+
 @option("partly_out_of_reach", "skipped")
-def _by_range(driver: Driver, range_: Range, target: Target, reaching: int) -> int:
-    return target.gpus & reaching
+def _by_range(driver: Driver, range_: Range, target: Target, far: int) -> int:
+    return target.gpus & ~far
 
 
 @option("partly_out_of_reach", "mapped")
-def _by_part(driver: Driver, range_: Range, target: Target, reaching: int) -> int:
+def _by_part(driver: Driver, range_: Range, target: Target, far: int) -> int:
     in_vram = buffers.count_vram_pages(driver, target.start, target.last, range_.actual_loc)
-    return target.gpus & reaching if in_vram else target.gpus
+    return target.gpus & ~far if in_vram else target.gpus
 
 
 @option("skipped_gpus", "left")
@@ -298,7 +305,7 @@ def _follow_the_buffer(driver: Driver, range_: Range, target: Target) -> Blockin
         yield from validate_ram(driver, range_)
     else:
         yield from _validate_vram(driver, range_)
-    for gpu in gpus_of(mapped_gpus(driver.machine, range_.actual_loc, target.gpus)):
+    for gpu in gpus_of(target.gpus & ~skipped_peers(driver.machine, range_.actual_loc, target.gpus)):
         if range_.page_array is not None:
             range_.dma[gpu] = range_.page_array.copy()
         frames = _line_of_pages(driver, range_, gpu)

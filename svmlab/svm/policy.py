@@ -11,9 +11,9 @@ from svmlab.svm.decision import Decision, Rule, Situation, decide, gpus_of
 from svmlab.uapi import SYSMEM, UNDEFINED, Flag
 
 __all__ = [
-    "mapped_gpus",
     "migration_trigger",
     "restore_location",
+    "skipped_peers",
 ]
 
 
@@ -260,8 +260,8 @@ def _useful(s: Situation) -> int:
     return chosen or (s.access if s.flags & Flag.GPU_ALWAYS_MAPPED else 0)
 
 
-def mapped_gpus(machine: Machine, actual: int, bits: int) -> int:
-    """The GPUs of a set that can map a range where it is; peers outside the owner's hive are skipped.
+def skipped_peers(machine: Machine, actual: int, bits: int) -> int:
+    """The GPUs of a set that get no mapping of a range, because it is in VRAM and they are outside the owner's hive.
 
     Args:
         machine: the GPUs and their hives.
@@ -270,4 +270,4 @@ def mapped_gpus(machine: Machine, actual: int, bits: int) -> int:
 
     Kernel: svm_range_map_to_gpus (kfd_svm.c)
     """
-    return bits & machine.reach(actual)
+    return bits & ~machine.reach(actual)

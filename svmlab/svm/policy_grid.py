@@ -10,7 +10,7 @@ from svmlab.errors import InputError
 from svmlab.hardware.machine import Machine
 from svmlab.svm.behaviour import Behaviour
 from svmlab.svm.decision import Decision, Situation, gpus_of
-from svmlab.svm.policy import mapped_gpus, restore_location
+from svmlab.svm.policy import restore_location, skipped_peers
 from svmlab.uapi import SYSMEM, UNDEFINED
 
 __all__ = ["TableRow", "fault_table", "table"]
@@ -59,8 +59,9 @@ def table(
         decision: Decision = rules.location_policy(situation)
         arrived = SYSMEM if decision.location in (None, UNDEFINED) else decision.location
         there = replace(situation, actual=arrived or SYSMEM)
-        mapped = mapped_gpus(machine, there.actual, rules.map_set(there))
-        yield TableRow(situation, decision, gpus_of(mapped))
+        mapped: int = rules.map_set(there)
+        skipped = skipped_peers(machine, there.actual, mapped)
+        yield TableRow(situation, decision, gpus_of(mapped & ~skipped))
 
 
 def fault_table(machine: Machine, faulting: int, *, gpus: int | Sequence[int] | None = None) -> Iterator[TableRow]:
