@@ -23,8 +23,8 @@ from svmlab.svm.vram_buffer import VramBuffer, VramPiece, frames_of
 __all__ = ["copy_to_vram"]
 
 Mask = npt.NDArray[np.bool_]
-Place = tuple[Block, list[VramPiece], Frames]
-"""A block of a migration, where in VRAM its pages would go, and the frames for those that were collected."""
+Place = tuple[Block, list[VramPiece], Index | None, Frames]
+"""A block, where in VRAM its pages would go, which of them were collected (None: all), and the frames for these."""
 
 
 def copy_to_vram(piece: Piece) -> Blocking[None]:
@@ -79,19 +79,15 @@ def _places(piece: Piece, buffer: VramBuffer) -> list[Place]:
     offset, places = piece.driver.behaviour.piece_place(piece.range, piece.args), []
     for block in piece.args.blocks:
         there = buffer.pieces(offset + block.at, block.npages, at=block.at)
-        places.append((block, there, part(frames_of(there, piece.vram_base), _chosen(block))))
+        chosen = None if block.carried is True else np.flatnonzero(block.collected())
+        places.append((block, there, chosen, part(frames_of(there, piece.vram_base), chosen)))
     return places
-
-
-def _chosen(block: Block) -> Index | None:
-    """The pages of a block that were collected; None: all of them."""
-    return None if block.carried is True else np.flatnonzero(block.collected())
 
 
 def _runs_to_vram(piece: Piece, places: list[Place]) -> list[VramPiece]:
     """What is to be copied, as runs that are contiguous in VRAM."""
     runs: list[VramPiece] = []
-    for block, there, _ in places:
+    for block, there, _, _ in places:
         go_on(runs, there if block.whole else _scattered_runs(piece, block, there))
     return runs
 
@@ -128,8 +124,7 @@ def _enter(piece: Piece, buffer: VramBuffer, place: Place, only: Index | None) -
         piece, buffer, place: whose pages, and where to.
         only: pages that a failed copy leaves in place, counted from the piece's start; None: nothing failed.
     """
-    driver, (block, there, target) = piece.driver, place
-    chosen = _chosen(block)
+    driver, (block, there, chosen, target) = piece.driver, place
     if only is not None:
         chosen = only[(only >= block.at) & (only < block.at + block.npages)] - block.at
         target = part(frames_of(there, piece.vram_base), chosen)
@@ -151,7 +146,7 @@ def _whoever_is_there(memory: Memory, places: list[Place]) -> bool:
 
 @option("buffer_reuse", "if-free")
 def _only_where_nobody_is(memory: Memory, places: list[Place]) -> bool:
-    return not any(memory.used(target) for _, _, target in places)
+    return not any(memory.used(target) for _, _, _, target in places)
 
 
 @option("piece_place", "restart")
@@ -166,7 +161,7 @@ def _at_its_place(range_: Range, args: MigrateVma) -> int:
 
 @option("vram_page_zero", "error")
 def _zero_is_an_error(places: list[Place]) -> None:
-    _, there, _ = places[0]
+    _, there, *_ = places[0]
     if there[0].vram_page == 0:
         raise DriverError(errno.ENOMEM, "the buffer begins at VRAM address 0")
 

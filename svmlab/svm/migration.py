@@ -94,10 +94,12 @@ def ram_to_vram(driver: Driver, range_: Range, journey: Journey) -> Blocking[Non
     driver.behaviour.vram_limit(driver, range_, gpu)
     if driver.behaviour.vram_alloc():
         yield from buffers.attach(driver, range_, gpu)
-    pieces = [bound_for_vram(driver, range_, stretch, gpu) for stretch in stretches]
+    pieces: list[Piece] = []
     moved = 0
     try:
-        for piece in pieces:
+        for stretch in stretches:
+            piece = bound_for_vram(driver, range_, stretch, gpu)
+            pieces.append(piece)
             yield from migrate(piece, journey)
             moved += piece.moved
     except DriverError:

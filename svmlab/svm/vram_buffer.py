@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -83,7 +82,8 @@ class VramBuffer:
     _ends: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._ends = list(accumulate(map(itemgetter(1), self.nodes)))
+        alone = len(self.nodes) == 1  # as mostly
+        self._ends = [self.npages] if alone else list(accumulate([count for _, count in self.nodes]))
 
     def pieces(self, offset: int, npages: int, *, at: int = 0) -> list[VramPiece]:
         """``npages`` pages of the buffer from ``offset`` on, cut where a node ends, numbered from ``at`` on."""
