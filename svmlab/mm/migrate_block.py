@@ -117,10 +117,6 @@ class Block:
         """How many pages have a destination."""
         return len(self.target) if isinstance(self.target, range) else int(np.count_nonzero(self.targets()))
 
-    def count_moved(self) -> int:
-        """How many pages carry MIGRATE and have a destination."""
-        return self.npages if self.carried is True and isinstance(self.target, range) else int(self.moved().sum())
-
     def src(self) -> Words:
         """The src entries with the kernel's bits."""
         pfns = self.sources()

@@ -83,11 +83,6 @@ class MigrateVma:
         """How many pages have a destination."""
         return sum(map(Block.count_aimed, self.blocks))
 
-    @property
-    def moved_pages(self) -> int:
-        """How many pages really moved; meaningful after ``pages``."""
-        return sum(map(Block.count_moved, self.blocks))
-
     def source_pfns(self) -> Pfns:
         """Frame of each source page; 0 for a hole or a page that was not collected."""
         return _joined(block.sources() for block in self.blocks)
@@ -165,44 +160,49 @@ def _refuse_special(args: MigrateVma, faults: Injections) -> None:
 
 def _collect(args: MigrateVma, faults: Injections) -> None:
     """Fill src by the state of each entry, and lock the pages (migrate_vma_collect_pmd)."""
-    mm, at = args.mm, 0
+    mm, page = args.mm, args.start
     args.blocks, args.cpages = [], 0
     mm.migrations.append(args)
-    while at < args.npages:
-        npages = min(args.npages - at, BLOCK_PAGES - (args.start + at) % BLOCK_PAGES)
-        block = _plain_block(args, at, npages) or _any_block(args, at, npages)
+    while page <= args.last:
+        last = min(args.last, page | BLOCK_PAGES - 1)
+        block = _plain_block(args, page, last) or _any_block(args, page, last)
         cpages = block.cpages
         if hits := faults.all("page_lock", cpages, gpu=args.gpu):
-            missed = np.zeros(npages, bool)
+            missed = np.zeros(block.npages, bool)
             missed[np.flatnonzero(block.collected())[[hit.index for hit in hits]]] = True
             block.forget(missed)
             cpages -= len(hits)
         mm.memory.get(framed(block.source), distinct=True, setting=_IN_USE)
         args.blocks.append(block)
         args.cpages += cpages
-        at += npages
+        page = last + 1
 
 
-def _plain_block(args: MigrateVma, at: int, npages: int) -> Block | None:
+def _plain_block(args: MigrateVma, page: int, last: int) -> Block | None:
     """A block of which every page can be collected and whose frames count up by one; None if it is no such block."""
-    page, memory = args.start + at, args.mm.memory
-    run = pte.run_at(args.mm.table, page, page + npages - 1)
+    memory = args.mm.memory
+    run = pte.run_at(args.mm.table, page, last)
     if run is None:
         return None
     frames, writable = run
     home = memory.home_of(frames) if frames.start > ZERO_PFN else None
     if (home != RAM if args.from_ram else home not in args.owners) or memory.bits_of(frames) & _IN_USE:
         return None
-    return Block(at, npages, frames, carried=True, whole=True, writable=writable)
+    return Block(page - args.start, last - page + 1, frames, carried=True, whole=True, writable=writable)
 
 
-def _any_block(args: MigrateVma, at: int, npages: int) -> Block:
-    entries = args.mm.table.view(args.start + at, args.start + at + npages - 1)
+def _any_block(args: MigrateVma, page: int, last: int) -> Block:
+    entries = args.mm.table.view(page, last)
     pfns = pte.pfn_of(entries)
     empty, paged = _collectable(args, entries, pfns)
-    carried, writable = paged | empty, (entries & pte.WRITE) != 0
-    source, whole = np.where(paged, pfns, np.uint32(0)), bool(paged.all())
-    return Block(at, npages, source, carried=bool(carried.all()) or carried, whole=whole, writable=writable)
+    return Block(
+        page - args.start,
+        len(entries),
+        np.where(paged, pfns, np.uint32(0)),
+        carried=bool((paged | empty).all()) or paged | empty,
+        whole=bool(paged.all()),
+        writable=(entries & pte.WRITE) != 0,
+    )
 
 
 def _collectable(args: MigrateVma, entries: pte.Entries, pfns: Pfns) -> tuple[Mask, Mask]:
@@ -285,30 +285,36 @@ def _fill_holes(args: MigrateVma, block: Block) -> None:
     args.mm.memory.get(target, distinct=True)
 
 
-def finalize(args: MigrateVma) -> None:
+def finalize(args: MigrateVma) -> int:
     """Show the new pages (or the old ones again) to everybody and let go of the others.
 
     1. let every entry that names a page that moved name its new page
     2. unlock the old and the new pages: what did not move is mapped as before
     3. drop the migration's references; pages that nobody names any more are free
 
+    Returns:
+        How many pages moved.
+
     Kernel: migrate_vma_finalize (mm/migrate_device.c)
     """
-    memory = args.mm.memory
+    mm, memory, moved = args.mm, args.mm.memory, 0
     for block in args.blocks:
         target = block.target
         if target is not None and _replace_whole(args, block, target):
             # the reference of a new page is that of its entry now; an old one loses its entry's and the migration's
             memory.put(block.source, distinct=True, times=2, clearing=_IN_USE)
             memory.unlock(target)
+            moved += block.npages
             continue
         _replace_moved(args, block)
         memory.put(framed(block.source), distinct=True, clearing=_IN_USE)
         if target is not None:
             memory.put(framed(target), distinct=True, clearing=_LOCKED)
-    if args in args.mm.migrations:
-        args.mm.migrations.remove(args)
-    args.mm.migration_finished()
+            moved += int(np.count_nonzero(block.moved()))
+    if args in mm.migrations:
+        mm.migrations.remove(args)
+    mm.migration_finished()
+    return moved
 
 
 def _replace_whole(args: MigrateVma, block: Block, target: Frames) -> bool:

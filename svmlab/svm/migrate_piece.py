@@ -174,8 +174,7 @@ def _move(piece: Piece) -> Blocking[None]:
     if late is not None:
         error = error or driver.behaviour.fence_error(args, late)
     step(driver, 5, args)
-    piece.moved = args.moved_pages
-    migrate_vma.finalize(args)
+    piece.moved = migrate_vma.finalize(args)
     driver.emit.migrate_finalize(args.start, args.last, npages=piece.moved)
     yield from driver.world.sleep(args.npages * driver.costs.migrate_finalize_page_ns, "after finalizing")
     piece.range.page_array = None
