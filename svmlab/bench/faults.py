@@ -27,13 +27,13 @@ from svmlab.svm.progress import run_until
 
 __all__ = ["FAULTS", "cases", "cycles", "process_with"]
 
-FAULTS = 200
-"""Faults of one call of a subject."""
+FAULTS = 400
+"""Faults of one call of a subject: so many that what else the computer does for a moment weighs little."""
 _APART_PAGES = 16
 _BASE = "bare SimPy Resource cycle (start, request, hold, release)"
 
 
-def cases(faults: int = FAULTS, rounds: int = 40) -> Iterator[Case]:
+def cases(faults: int = FAULTS, rounds: int = 26) -> Iterator[Case]:
     """What is measured, one case after the other.
 
     Args:
