@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +60,18 @@ class Emitter:
 
     def __init__(self, log: Log, pid: int | None) -> None:
         self._log, self._pid = log, pid
+        # Plain attributes and no ``__getattr__``: in a class that has one, every look-up takes three times as long.
+        for name in NUMBER:
+            self.__dict__[name] = partial(self._first, name)
 
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        if name not in NUMBER:
-            raise AttributeError(f"no event is called {name!r}")
-        method: Callable[..., int] = _compiled(name, self._pid is None)(self._log, self._pid)
-        self.__dict__[name] = method  # found once, it is an attribute like any other
-        return method
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., int]: ...
+
+    def _first(self, name: str, *args: Any, **rest: Any) -> int:
+        """Append the first event of a kind; the method for it is made now, and takes this one's place."""
+        method = self.__dict__[name] = _compiled(name, self._pid is None)(self._log, self._pid)
+        return method(*args, **rest)
 
     def __call__(self, name: str, start: int = -1, last: int = -1, **rest: Any) -> int:
         """Append an event whose name is known only now."""
