@@ -1,4 +1,4 @@
-"""Moving one piece, the part of a range in one VMA: the six steps that every migration consists of."""
+"""Moving one piece, the part of a range in one VMA: five of the six steps that every migration consists of."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def bound_for_ram(driver: Driver, range_: Range, stretch: Stretch, mm: AddressSp
 
 
 def migrate(piece: Piece, journey: Journey) -> Blocking[None]:
-    """Move the pages of one piece, in the six steps; ``piece.moved`` tells how many did.
+    """Move the pages of one piece, by the first five steps; ``piece.moved`` tells how many did.
 
     Raises:
         DriverError: what a step failed with; pages with contents are where they were.
