@@ -12,6 +12,7 @@ from itertools import pairwise
 from sortedcontainers import SortedList
 
 from svmlab.errors import DriverError, InputError
+from svmlab.hardware.ordered import shrink_largest
 
 __all__ = ["ALIGNMENT_PAGES", "Node", "Vram"]
 
@@ -118,7 +119,7 @@ class Vram:
             free = next((piece for piece in self._free_at.items() if piece[0] <= start < sum(piece)), (0, 0))
             if count <= 0 or start + count > sum(free):
                 raise InputError(f"VRAM node [{start}, {count}] is not free", allowed="pieces of free_nodes")
-            self._cut(self._by_size.index(free[::-1]), start, count)
+            self._cut(self._by_size.index(free[::-1]), free[::-1], start, count)
             self.used_pages += count
 
     def free(self, nodes: Iterable[Node]) -> None:
@@ -143,12 +144,12 @@ class Vram:
         while True:
             alignment = ALIGNMENT_PAGES if piece >= ALIGNMENT_PAGES else 1
             for at in range(by_size.bisect_left((piece, 0)), len(by_size)):
-                count, start = by_size[at]
+                count, start = free = by_size[at]
                 skipped = -start % alignment
                 if count == piece and not skipped:
                     return self._take_filled(at, piece, alignment, most=wanted // piece)
                 if skipped + piece <= count:
-                    self._cut(at, start + skipped, piece)
+                    self._cut(at, free, start + skipped, piece)
                     return [(start + skipped, piece)]
             piece = _smaller(piece, by_size[-1][0])
 
@@ -166,15 +167,25 @@ class Vram:
         self.free_pages -= piece * len(nodes)
         return nodes
 
-    def _cut(self, at: int, first: int, piece: int) -> None:
-        """Take pages out of the free node with number ``at`` by size; what is left before and behind stays free."""
-        count, start = self._by_size.pop(at)
+    def _cut(self, at: int, free: tuple[int, int], first: int, piece: int) -> None:
+        """Take pages out of a free node; what is left before and behind stays free.
+
+        Args:
+            at, free: number of the node by size, and its entry there.
+            first, piece: the pages.
+        """
+        count, start = free
         stop, behind = start + count, first + piece
-        del self._free_at[start], self._free_to[stop]
-        if start < first:
-            self._enter(start, first)
-        if behind < stop:
-            self._enter(behind, stop)
+        del self._free_at[start]
+        cut_short = start == first and behind < stop and at == len(self._by_size) - 1
+        if cut_short and shrink_largest(self._by_size, (stop - behind, behind)):
+            self._free_at[behind], self._free_to[stop] = stop - behind, behind
+        else:
+            del self._by_size[at], self._free_to[stop]
+            if start < first:
+                self._enter(start, first)
+            if behind < stop:
+                self._enter(behind, stop)
         self._used[first] = piece
         self.free_pages -= piece
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -107,8 +107,8 @@ class World:
         process.task = self.log.new_task(name, pid=pid, cause=self.log.task.cause if cause is None else cause)
         return process
 
-    def sleep(self, ns: int, at: str = "") -> Blocking[None]:
-        """Sleep for ``ns``.
+    def sleep(self, ns: int, at: str = "") -> Iterable[simpy.Event]:
+        """Sleep for ``ns``; to be run with ``yield from``.
 
         A task that would be the next to wake need not be put away and found again: it lets the time pass itself, which
         costs a third. Nobody can tell the difference, because nobody else is due before it.
@@ -121,10 +121,8 @@ class World:
         due = env._now + int(ns)
         if due <= self.alone_until_ns and not (env._queue and env._queue[0][0] <= due):
             env._now = due
-        elif self.explorer is None:
-            yield Sleep(env, int(ns))
-        else:
-            yield self.explorer.arrive(at)
+            return ()
+        return (Sleep(env, int(ns)) if self.explorer is None else self.explorer.arrive(at),)
 
     def timer(self, ns: int) -> simpy.Event:
         """An event that happens ``ns`` from now, for who waits for something else as well."""

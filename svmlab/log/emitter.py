@@ -22,7 +22,7 @@ NUMBER = {kind.name: number for number, kind in enumerate(KINDS)}
 _SOURCE = """
 def made_for(log, pid):
     waiting, append, strings, clock = log.waiting, log.waiting.append, log.string_ids, log.clock
-    def {name}(start=-1, last=-1, *, text="", time_ns=None, cause=None{parameters}):
+    def {name}(start=-1, last=-1, *, {parameters}text="", time_ns=None, cause=None):
         task = log.task
         append(pack(
             clock._now if time_ns is None else time_ns,
@@ -91,7 +91,7 @@ def _compiled(name: str, any_pid: bool) -> Callable[[Log, int | None], Callable[
         name=name,
         number=NUMBER[name],
         pid="task.pid" if any_pid else "pid",
-        parameters="".join(f", {field}=0" for field in fields),
+        parameters="".join(f"{field}=0, " for field in fields),
         fields=", ".join(fields),
     )
     unused = FIELD_SLOTS - len(fields)

@@ -11,10 +11,10 @@ from operator import attrgetter
 from sortedcontainers import SortedKeyList
 
 from svmlab.hardware.frames import Pfns
+from svmlab.hardware.ordered import last_up_to
 from svmlab.hardware.world import World
 from svmlab.mm.locks import LockClass, Mutex
 from svmlab.mm.notifier import IntervalNotifier
-from svmlab.mm.ordered import last_up_to
 from svmlab.svm.vram_buffer import VramBuffer
 from svmlab.uapi import DEFAULT_FLAGS, DEFAULT_GRANULARITY, SYSMEM, UNDEFINED
 

@@ -1,9 +1,9 @@
 """Looking into a sorted list."""
 
 import pytest
-from sortedcontainers import SortedKeyList
+from sortedcontainers import SortedKeyList, SortedList
 
-from svmlab.mm.ordered import last_up_to
+from svmlab.hardware.ordered import last_up_to, shrink_largest
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 100])
@@ -24,3 +24,22 @@ def test_values_that_came_and_went_change_nothing_about_that():
         ordered.remove(number)
     for key in range(-1, 201):
         assert last_up_to(ordered, key) == next(ordered.irange_key(max_key=key, reverse=True), None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 100])
+def test_the_largest_value_shrinks_as_if_it_were_taken_out_and_put_back_smaller(count):
+    for value in range(10 * count):
+        ordered, expected = (SortedList() for _ in range(2))
+        for each in (ordered, expected):
+            each._reset(4)
+            each.update(range(0, 10 * count, 10))
+        largest = expected[-1]
+        if value >= largest or value % 10 == 0:
+            continue
+        still_largest = count == 1 or value > expected[-2]
+        assert shrink_largest(ordered, value) == still_largest
+        if still_largest:
+            expected.remove(largest)
+            expected.add(value)
+        ordered._check()
+        assert list(ordered) == list(expected)
