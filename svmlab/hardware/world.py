@@ -118,11 +118,11 @@ class World:
             at: the point, of ``POINTS``, at which the task stands meanwhile; empty: at none.
         """
         env = self.env
-        due = env._now + int(ns)
+        due = env._now + ns
         if due <= self.alone_until_ns and not (env._queue and env._queue[0][0] <= due):
             env._now = due
             return ()
-        return (Sleep(env, int(ns)) if self.explorer is None else self.explorer.arrive(at),)
+        return (Sleep(env, ns) if self.explorer is None else self.explorer.arrive(at),)
 
     def timer(self, ns: int) -> simpy.Event:
         """An event that happens ``ns`` from now, for who waits for something else as well."""

@@ -14,7 +14,7 @@ from svmlab.mm.migrate_block import Block
 from svmlab.mm.migrate_vma import MigrateVma
 from svmlab.svm.behaviour import option
 from svmlab.svm.copying import Index, Piece, ends, go_on, wait_for_copies
-from svmlab.svm.steps import step
+from svmlab.svm.steps import ALLOCATE, COPY
 from svmlab.svm.vram_buffer import VramPiece
 
 __all__ = ["copy_to_ram", "undo_copy"]
@@ -34,7 +34,7 @@ def copy_to_ram(piece: Piece) -> Blocking[None]:
     Kernel: svm_migrate_copy_to_ram (kfd_migrate.c)
     """
     driver, args = piece.driver, piece.args
-    step(driver, 2, args)
+    driver.emit.step(args.start, args.last, text=ALLOCATE, number=2)
     walk, stopped = _walk_home(piece)
     homes: list[tuple[VramPiece, Pfns]] = []
     runs: list[VramPiece] = []
@@ -45,7 +45,7 @@ def copy_to_ram(piece: Piece) -> Blocking[None]:
         if stopped and run is runs[-1]:
             break
         if not homes:
-            step(driver, 3, args)
+            driver.emit.step(args.start, args.last, text=COPY, number=3)
         piece.submit(run)
         homes.append((run, piece.fresh[-1]))
         first = piece.vram_base + run.vram_page

@@ -17,7 +17,7 @@ from svmlab.svm import buffers
 from svmlab.svm.behaviour import option
 from svmlab.svm.copying import CopyRefusedError, Index, Piece, ends, go_on, map_for_dma
 from svmlab.svm.ranges import Range
-from svmlab.svm.steps import step
+from svmlab.svm.steps import ALLOCATE, COPY
 from svmlab.svm.vram_buffer import VramBuffer, VramPiece, frames_of
 
 __all__ = ["copy_to_vram"]
@@ -43,14 +43,14 @@ def copy_to_vram(piece: Piece) -> Blocking[None]:
     Kernel: svm_migrate_copy_to_vram (kfd_migrate.c)
     """
     driver = piece.driver
-    step(driver, 2, piece.args)
+    driver.emit.step(piece.args.start, piece.args.last, text=ALLOCATE, number=2)
     buffer = yield from buffers.attach(driver, piece.range, piece.gpu)
     places = _places(piece, buffer)
     if not driver.behaviour.buffer_reuse(driver.memory, places):
         buffer = yield from buffers.replace(driver, piece.range, piece.gpu)
         places = _places(piece, buffer)
     driver.behaviour.vram_page_zero(places)
-    step(driver, 3, piece.args)
+    driver.emit.step(piece.args.start, piece.args.last, text=COPY, number=3)
     copied, placed = 0, None
     error: DriverError | None = None
     runs = _runs_to_vram(piece, places)

@@ -24,7 +24,7 @@ from svmlab.svm.mapping import Target, unmap_from_gpus, validate_and_map
 from svmlab.svm.queue_state import TRANSITIONS, Input, Output, QueueState
 from svmlab.svm.queues import quiesce, resume
 from svmlab.svm.ranges import Range
-from svmlab.svm.steps import STEPS
+from svmlab.svm.steps import RESTORE
 from svmlab.uapi import EvictionTrigger, Flag, NotifierEvent, UnmapTrigger
 
 __all__ = ["evict", "invalidate", "restore_work"]
@@ -300,7 +300,7 @@ def _restore_range(driver: Driver, range_: Range) -> Blocking[DriverError | None
     """Validate and map one range; returns the error, None if it went well."""
     restored = driver.emit.restore_range(range_.start, range_.last, invalid=range_.invalid)
     with driver.log.because(restored), (yield from range_.migrate_mutex(driver.world).held()):
-        driver.say("step", STEPS[5], range_.start, range_.last, number=6)
+        driver.emit.step(range_.start, range_.last, text=RESTORE, number=6)
         try:
             yield from validate_and_map(driver, range_)
         except DriverError as error:

@@ -18,7 +18,7 @@ from svmlab.svm.copy_to_vram import copy_to_vram
 from svmlab.svm.copying import Piece, wait_for_copies
 from svmlab.svm.driver import Driver
 from svmlab.svm.ranges import Range
-from svmlab.svm.steps import step
+from svmlab.svm.steps import COLLECT, FINALIZE, MOVE
 from svmlab.uapi import SYSMEM, MigrateTrigger
 
 __all__ = ["Journey", "Stretch", "bound_for_ram", "bound_for_vram", "migrate"]
@@ -93,7 +93,7 @@ def migrate(piece: Piece, journey: Journey) -> Blocking[None]:
     moved, failed = 0, 0
     try:
         with driver.log.because(start):
-            step(driver, 1, args)
+            driver.emit.step(args.start, args.last, text=COLLECT, number=1)
             yield from _collect(driver, args)
             if args.cpages:
                 yield from _move(piece)
@@ -167,13 +167,13 @@ def _move(piece: Piece) -> Blocking[None]:
     except DriverError as failure:
         yield from undo_copy(piece)
         error = driver.behaviour.after_copy(failure)
-    step(driver, 4, args)
+    driver.emit.step(args.start, args.last, text=MOVE, number=4)
     driver.emit.migrate_pages(args.start, args.last, npages=args.aimed_pages)
     yield from migrate_vma.pages(args)
     late = yield from wait_for_copies(piece)
     if late is not None:
         error = error or driver.behaviour.fence_error(args, late)
-    step(driver, 5, args)
+    driver.emit.step(args.start, args.last, text=FINALIZE, number=5)
     piece.moved = migrate_vma.finalize(args)
     driver.emit.migrate_finalize(args.start, args.last, npages=piece.moved)
     yield from driver.world.sleep(args.npages * driver.costs.migrate_finalize_page_ns, "after finalizing")

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from svmlab.mm.migrate_vma import MigrateVma
-    from svmlab.svm.driver import Driver
-
-__all__ = ["STEPS", "step"]
+__all__ = ["ALLOCATE", "COLLECT", "COPY", "FINALIZE", "MOVE", "RESTORE", "STEPS"]
 
 STEPS = (
     "collect the pages, unmap them from the CPU",
@@ -20,7 +14,4 @@ STEPS = (
 )
 """Steps 1 to 5 are the migration's; the sixth is the restore worker's (or, with xnack on, the mapping)."""
 
-
-def step(driver: Driver, number: int, args: MigrateVma) -> None:
-    """Write into the log that one of the first five steps begins."""
-    driver.emit.step(args.start, args.last, text=STEPS[number - 1], number=number)
+COLLECT, ALLOCATE, COPY, MOVE, FINALIZE, RESTORE = STEPS
