@@ -27,8 +27,8 @@ from svmlab.svm.progress import run_until
 
 __all__ = ["FAULTS", "cases", "cycles", "process_with"]
 
-FAULTS = 400
-"""Faults of one call of a subject: so many that what else the computer does for a moment weighs little."""
+FAULTS = 200
+"""Faults of one call of a subject."""
 _APART_PAGES = 16
 _BASE = "bare SimPy Resource cycle (start, request, hold, release)"
 

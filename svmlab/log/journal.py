@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Protocol, overload
@@ -126,9 +127,15 @@ class Log:
         self.tasks.append(task)
         return task
 
-    def because(self, event: int) -> Task:
+    @contextmanager
+    def because(self, event: int) -> Iterator[None]:
         """The context of a block: everything the running task emits inside follows from ``event``."""
-        return self.task.follow(event)
+        task = self.task
+        before = task.follow(event)
+        try:
+            yield
+        finally:
+            task.follow(before)
 
     def emit(self, name: str, start: int = -1, last: int = -1, *, pid: int | None = None, **rest: Any) -> int:
         """Append one event; a mechanism that emits many has an ``Emitter``.

@@ -46,8 +46,9 @@ def invalidate(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[
     """
     if event is NotifierEvent.RELEASE:
         return
-    notice = driver.emit.notifier(*span, event=event)
-    with driver.log.because(notice):
+    task = driver.log.task
+    before = task.follow(driver.emit.notifier(*span, event=event))
+    try:
         yield from driver.world.sleep(driver.costs.notifier_ns)
         with (yield from range_.lock(driver.world).held()):
             range_.sequence += 1
@@ -55,6 +56,8 @@ def invalidate(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[
                 yield from deferred.unmap_from_cpu(driver, range_, span)
             else:
                 yield from evict(driver, range_, event, span)
+    finally:
+        task.follow(before)
 
 
 def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:

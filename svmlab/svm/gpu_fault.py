@@ -150,20 +150,20 @@ def _restore(driver: Driver, gpu: int, range_: Range, fault: RawFault) -> Blocki
     if best.location is None:
         raise DriverError(errno.EACCES, best.because)
     start = driver.emit.page_fault_start(page, page, gpu=gpu, write=fault.write, time_ns=fault.entered_ns)
-    moved, failed = False, 0
+    task, moved, failed = driver.log.task, False, 0
+    before = task.follow(start)
     try:
-        with driver.log.because(start):
-            driver.emit.decision(range_.start, range_.last, text=best.because, location=best.location)
-            first, last = block_of(range_, page)
-            if not _is_there(driver, range_, best.location, first, last):
-                journey = Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last)
-                moved = yield from _move(driver, range_, journey)
-            yield from validate_and_map(driver, range_, Target(first, last, 1 << gpu))
+        driver.emit.decision(range_.start, range_.last, text=best.because, location=best.location)
+        first, last = block_of(range_, page)
+        if not _is_there(driver, range_, best.location, first, last):
+            moved = yield from _move(driver, range_, Journey(best.location, MigrateTrigger.PAGEFAULT_GPU, first, last))
+        yield from validate_and_map(driver, range_, Target(first, last, 1 << gpu))
     except DriverError as error:
         failed = error.errno
         raise
     finally:
-        driver.emit.page_fault_end(page, page, gpu=gpu, migrated=moved, error=failed, cause=start)
+        driver.emit.page_fault_end(page, page, gpu=gpu, migrated=moved, error=failed)
+        task.follow(before)
 
 
 def _check_access(vma: Vma, fault: RawFault) -> None:

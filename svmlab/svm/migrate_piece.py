@@ -90,16 +90,16 @@ def migrate(piece: Piece, journey: Journey) -> Blocking[None]:
         prefetch=range_.prefetch_loc,
         preferred=range_.preferred_loc,
     )
-    moved, failed = 0, 0
+    task, moved, failed = driver.log.task, 0, 0
+    before = task.follow(start)
     try:
-        with driver.log.because(start):
-            driver.emit.step(args.start, args.last, text=COLLECT, number=1)
-            yield from _collect(driver, args)
-            if args.cpages:
-                yield from _move(piece)
-            else:
-                _dma_unmap(driver, args)
-            moved = piece.moved
+        driver.emit.step(args.start, args.last, text=COLLECT, number=1)
+        yield from _collect(driver, args)
+        if args.cpages:
+            yield from _move(piece)
+        else:
+            _dma_unmap(driver, args)
+        moved = piece.moved
     except DriverError as error:
         failed = error.errno
         raise
@@ -112,8 +112,8 @@ def migrate(piece: Piece, journey: Journey) -> Blocking[None]:
             trigger=trigger,
             npages=moved,
             error=failed,
-            cause=start,
         )
+        task.follow(before)
     if not args.from_ram:
         range_.vram_pages -= moved
 
