@@ -14,6 +14,7 @@ copying of 4 KiB.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import simpy
 
@@ -75,11 +76,11 @@ def served(process: Process, faults: int) -> Callable[[], None]:
     """A function that serves the next ``faults`` faults of a process."""
     driver = process.driver
     device, world = driver.devices[0], driver.world
-    pages = iter([range_.start for range_ in process.ranges()])
+    reports = iter([RawFault(range_.start, write=True, raised_ns=driver.now) for range_ in process.ranges()])
 
     def work() -> Blocking[None]:
-        for _ in range(faults):
-            yield from serve_gpu_fault(driver, device, RawFault(next(pages), True, driver.now))
+        for report in islice(reports, faults):
+            yield from serve_gpu_fault(driver, device, report)
 
     def run() -> None:
         task = world.spawn("faults", work(), pid=process.pid)

@@ -70,7 +70,8 @@ class NotifierTree:
         self._changing.append((start, last))
         try:
             for notifier in told:
-                yield from notifier.callback(event, max(start, notifier.start), min(last, notifier.last))
+                first, end = notifier.start, notifier.last
+                yield from notifier.callback(event, start if start > first else first, last if last < end else end)
         finally:
             self._changed(start, last)
 

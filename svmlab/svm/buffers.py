@@ -29,21 +29,22 @@ def attach(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
     Kernel: svm_range_vram_node_new (kfd_svm.c)
     """
     buffer = range_.buffer
-    if buffer is not None and buffer.gpu == gpu and buffer.references > 0:
-        if not range_.has_vram:
-            buffer.references += 1
-            range_.has_vram = True
-        _moved_to_tail(driver.system, buffer)
-        return buffer
-    if buffer is not None:
-        detach(driver.system, range_)
-    return (yield from _new_buffer(driver, range_, gpu))
+    if buffer is None:
+        return _new_buffer(driver, range_, gpu)
+    if buffer.gpu != gpu or buffer.references <= 0:
+        return replace(driver, range_, gpu)
+    return _attach_again(driver.system, range_, buffer)
 
 
-def _moved_to_tail(system: System, buffer: VramBuffer) -> None:
-    """Whose range was migrated last is evicted last (amdgpu_bo_move_to_lru_tail)."""
+def _attach_again(system: System, range_: Range, buffer: VramBuffer) -> Blocking[VramBuffer]:
+    """The range has the buffer, or had it; who migrates last is evicted last (amdgpu_bo_move_to_lru_tail)."""
+    if not range_.has_vram:
+        buffer.references += 1
+        range_.has_vram = True
     if buffer.number in system.buffers:
         system.buffers[buffer.number] = system.buffers.pop(buffer.number)
+    yield from ()
+    return buffer
 
 
 def replace(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
@@ -53,7 +54,7 @@ def replace(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:
         DriverError: ENOMEM, there is not enough VRAM.
     """
     detach(driver.system, range_)
-    return (yield from _new_buffer(driver, range_, gpu))
+    return _new_buffer(driver, range_, gpu)
 
 
 def _new_buffer(driver: Driver, range_: Range, gpu: int) -> Blocking[VramBuffer]:

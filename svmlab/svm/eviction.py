@@ -12,8 +12,10 @@ With xnack on the notifier only unmaps the pages; a GPU that needs them faults.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+import simpy
 
 from svmlab.errors import DriverError
 from svmlab.hardware.world import Blocking
@@ -60,8 +62,8 @@ def invalidate(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[
         task.follow(before)
 
 
-def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
-    """Keep the GPUs away from pages that change: stop the queues, or unmap.
+def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Iterable[simpy.Event]:
+    """Keep the GPUs away from pages that change: stop the queues, or unmap; to be run with ``yield from``.
 
     Slots: xnack_on_notifier, eviction_filter
     Kernel: svm_range_evict (kfd_svm.c)
@@ -72,12 +74,16 @@ def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, 
 
 
 @option("xnack_on_notifier", "unmap")
-def _unmap_only(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
-    for part in (*range_.children, range_):
-        if part.mapped and part.overlaps(*span):
-            trigger = UnmapTrigger.MMU_NOTIFY_MIGRATE if event is NotifierEvent.MIGRATE else UnmapTrigger.MMU_NOTIFY
-            common = Target(max(span[0], part.start), min(span[1], part.last), driver.gpus)
-            yield from unmap_from_gpus(driver, part, common, trigger)
+def _unmap_only(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Iterable[simpy.Event]:
+    mapped = [part for part in (*range_.children, range_) if part.mapped and part.overlaps(*span)]
+    return _unmap(driver, mapped, event, span) if mapped else ()
+
+
+def _unmap(driver: Driver, parts: list[Range], event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
+    trigger = UnmapTrigger.MMU_NOTIFY_MIGRATE if event is NotifierEvent.MIGRATE else UnmapTrigger.MMU_NOTIFY
+    for part in parts:
+        common = Target(max(span[0], part.start), min(span[1], part.last), driver.gpus)
+        yield from unmap_from_gpus(driver, part, common, trigger)
 
 
 @option("xnack_on_notifier", "evict")
