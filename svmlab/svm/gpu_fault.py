@@ -198,7 +198,7 @@ def _move(driver: Driver, range_: Range, journey: Journey) -> Blocking[bool]:
         because = "VRAM cannot be had: the block is mapped where it is"
         driver.say("driver_fallback", because, range_.start, range_.last, error=error.errno)
         if range_.actual_loc not in (SYSMEM, journey.target):
-            yield from vram_to_ram(driver, range_, journey)
+            yield from vram_to_ram(driver, range_, journey._replace(target=SYSMEM))
         return False
     return True
 

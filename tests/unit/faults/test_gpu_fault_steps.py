@@ -292,6 +292,17 @@ def test_step_18_a_full_vram_never_fails_a_fault_the_block_is_mapped_in_ram(lab,
     assert (x.p.look.vram_used(0), x.p.look.vram_used(1)) == (0, 0)
 
 
+def test_step_18_a_block_that_cannot_leave_another_gpu_directly_comes_home_and_the_log_says_so(lab):
+    stuck = {"base": "as-intended", "gpu_to_gpu": "refused", "collect_policy": "four-attempts"}
+    x, options = no_vram_and_in_another_gpu(lambda **more: lab(behaviour=stuck, **more))
+    x.mark()
+    x.fault(**options)
+    assert x.told("migrate_end", "driver_fallback")[-2:] == [
+        "driver_fallback 0-15 error=12 VRAM cannot be had: the block is mapped where it is",
+        "migrate_end 0-15 npages=16 error=0 gpu1->cpu trigger=1",
+    ]
+
+
 def test_step_20_only_the_faulting_gpu_is_mapped_and_only_the_block(lab):
     x, options = one_block_of_a_range(lab)
     x.fault(**options)
