@@ -143,7 +143,8 @@ class Vram:
         by_size = self._by_size
         while True:
             alignment = ALIGNMENT_PAGES if piece >= ALIGNMENT_PAGES else 1
-            for at in range(by_size.bisect_left((piece, 0)), len(by_size)):
+            nodes = len(by_size)
+            for at in range(by_size.bisect_left((piece, 0)) if nodes > 1 else 0, nodes):
                 count, start = free = by_size[at]
                 skipped = -start % alignment
                 if count == piece and not skipped:

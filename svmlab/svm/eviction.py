@@ -75,8 +75,10 @@ def evict(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, 
 
 @option("xnack_on_notifier", "unmap")
 def _unmap_only(driver: Driver, range_: Range, event: NotifierEvent, span: tuple[int, int]) -> Iterable[simpy.Event]:
+    if not range_.mapped and not range_.children:
+        return ()
     mapped = [part for part in (*range_.children, range_) if part.mapped and part.overlaps(*span)]
-    return _unmap(driver, mapped, event, span) if mapped else ()
+    return _unmap(driver, mapped, event, span)
 
 
 def _unmap(driver: Driver, parts: list[Range], event: NotifierEvent, span: tuple[int, int]) -> Blocking[None]:
