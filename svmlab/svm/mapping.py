@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import simpy
 
 from svmlab.errors import BusError, DriverError
 from svmlab.hardware.frames import Pfns, array_of
@@ -215,8 +214,8 @@ def _owners(machine: Machine, gpus: int) -> frozenset[int]:
     return frozenset(near if mapping else ())
 
 
-def _write_entries(driver: Driver, range_: Range, gpu: int, seen: list[Seen], *, stores: bool) -> Iterable[simpy.Event]:
-    """Write one GPU's entries for consecutive pages; returns the wait for the page table update (svm_range_map_to_gpu).
+def _write_entries(driver: Driver, range_: Range, gpu: int, seen: list[Seen], *, stores: bool) -> Blocking[None]:
+    """One GPU's entries for consecutive pages; waits for the page table update (svm_range_map_to_gpu).
 
     Args:
         driver, range_, gpu: whose entries.
@@ -249,7 +248,7 @@ def _write_entries(driver: Driver, range_: Range, gpu: int, seen: list[Seen], *,
         vram_pages=vram_pages,
         duration_ns=duration,
     )
-    return driver.world.sleep(duration, "after writing GPU entries")
+    yield from driver.world.sleep(duration, "after writing GPU entries")
 
 
 def unmap_from_gpus(driver: Driver, range_: Range, part: Target, trigger: UnmapTrigger) -> Blocking[None]:

@@ -51,7 +51,7 @@ def test_every_name_that_a_mechanism_gives_a_point_is_in_the_table():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                     last = node.args[-1] if node.args else None
-                    named = node.func.attr == "point" or (node.func.attr == "delay" and len(node.args) == 2)
+                    named = node.func.attr == "point" or (node.func.attr == "sleep" and len(node.args) == 2)
                     if named and isinstance(last, ast.Constant):
                         given.add(last.value)
     assert given - set(POINTS) == set()
