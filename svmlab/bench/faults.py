@@ -18,7 +18,7 @@ from itertools import islice
 
 import simpy
 
-from svmlab.bench.harness import Case
+from svmlab.bench.harness import PAIRS, Case, Row, measure
 from svmlab.hardware.gpu import RawFault
 from svmlab.hardware.world import Blocking
 from svmlab.mm.span import Span
@@ -26,7 +26,7 @@ from svmlab.svm.gpu_fault import serve_gpu_fault
 from svmlab.svm.process import Process
 from svmlab.svm.progress import run_until
 
-__all__ = ["FAULTS", "cases", "cycles", "process_with"]
+__all__ = ["FAULTS", "cases", "cycles", "process_with", "rows"]
 
 FAULTS = 200
 """Faults of one call of a subject."""
@@ -34,7 +34,17 @@ _APART_PAGES = 16
 _BASE = "bare SimPy Resource cycle (start, request, hold, release)"
 
 
-def cases(faults: int = FAULTS, rounds: int = 26) -> Iterator[Case]:
+def rows(pairs: int = PAIRS) -> Iterator[Row]:
+    """Measure everything.
+
+    Args:
+        pairs: a third of the pairs that count; one takes milliseconds, so whatever else the computer does is in some.
+    """
+    for case in cases(rounds=3 * pairs + 1):
+        yield measure(case, pairs=3 * pairs)
+
+
+def cases(faults: int = FAULTS, *, rounds: int) -> Iterator[Case]:
     """What is measured, one case after the other.
 
     Args:
