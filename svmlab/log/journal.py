@@ -215,11 +215,10 @@ class Log:
 
     def kinds_since(self, event: int) -> set[str]:
         """Names of the kinds of event from number ``event`` on."""
-        if event >= self.written:
-            kinds = _table(self.waiting[event - self.written :])[:, 1]
-            numbers = set(kinds.tolist()) if len(kinds) < _MANY else np.flatnonzero(np.bincount(kinds)).tolist()
-            return {KINDS[number].name for number in numbers}
-        return {KINDS[number].name for number in np.unique(self._rows()[event:, 1]).tolist()}
+        rows = _table(self.waiting[event - self.written :]) if event >= self.written else self._rows()[event:]
+        kinds = rows[:, 1]
+        numbers = set(kinds.tolist()) if len(kinds) < _MANY else np.flatnonzero(np.bincount(kinds)).tolist()
+        return {KINDS[number].name for number in numbers}
 
     def count(self, name: str, *, since: int = 0, pid: int | None = None) -> int:
         """How many events of one kind there are."""

@@ -25,7 +25,7 @@ from svmlab.svm.handle import Handle
 from svmlab.svm.look import Look
 from svmlab.svm.process_api import ProcessApi
 from svmlab.svm.process_calls import Calls
-from svmlab.svm.progress import DEFAULT_LIMIT_NS, run_for, run_until
+from svmlab.svm.progress import DEFAULT_LIMIT_NS, run_until
 from svmlab.units import parse_time
 
 __all__ = ["Process", "Start"]
@@ -170,7 +170,7 @@ class Process(ProcessApi):
         """
         self._outside()
         if for_ns is not None:
-            run_for(self.driver.world, parse_time(for_ns))
+            self.driver.world.run_for(parse_time(for_ns))
         else:
             run_until(self.driver.world, lambda: False, limit_ns)
 

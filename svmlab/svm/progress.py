@@ -10,7 +10,7 @@ from svmlab.hardware.world import World
 from svmlab.log import Log
 from svmlab.units import MSEC, SEC, format_time
 
-__all__ = ["DEFAULT_LIMIT_NS", "run_for", "run_until"]
+__all__ = ["DEFAULT_LIMIT_NS", "run_until"]
 
 DEFAULT_LIMIT_NS = SEC
 """How long a system may do nothing but start over before that counts as going on for ever."""
@@ -95,9 +95,3 @@ def _stuck(log: Log, since: int) -> str:
         f": the restore of pages {last.start:#x} to {last.last:#x} fails with {errno_name(last.fields['error'])} every "
         f"time ({last.text}), and the queues of process {last.pid} stay stopped"
     )
-
-
-def run_for(world: World, ns: int) -> None:
-    """Let a stretch of virtual time pass."""
-    if ns:
-        world.run_for(ns)
